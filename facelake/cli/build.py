@@ -1,0 +1,117 @@
+"""Commands that put things into a catalog: ingest, enrol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from facelake.catalog import Catalog
+from facelake.cli.common import DONE, DONE_WITH_FAILURES, catalog_option, quiet_option
+
+_PACK = click.option(
+    "--pack",
+    default="buffalo_sc",
+    show_default=True,
+    metavar="NAME|FOLDER",
+    help="Models: buffalo_sc (offline), the name of a folder of insightface's, or a folder with a "
+    "manifest.json.",
+)
+_DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the models run; cuda never falls back to the CPU.",
+)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@catalog_option
+@click.option(
+    "--sample-fps",
+    type=click.FloatRange(min=0.0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Frames looked at a second, at most.",
+)
+@click.option("--every-frame", is_flag=True, help="Look at every frame instead.")
+@click.option(
+    "--decoder",
+    type=click.Choice(["auto", "decord", "pyav"]),
+    default="auto",
+    show_default=True,
+    help="auto: decord where the file is proved safe for it, PyAV elsewhere.",
+)
+@click.option(
+    "--det-size",
+    type=click.IntRange(min=32),
+    default=640,
+    show_default=True,
+    help="Side of the detector's input in pixels, a multiple of 32; more finds smaller faces.",
+)
+@click.option(
+    "--det-threshold",
+    type=click.FloatRange(min=0.0, max=1.0, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Lowest detection score kept.",
+)
+@_PACK
+@_DEVICE
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Worker processes on this machine.  [default: one per core]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Use the workers of a Dask scheduler that runs already, as tcp://host:8786.",
+)
+@click.option("--retry-failed", is_flag=True, help="Look again at videos that failed before.")
+@quiet_option
+@click.pass_context
+def ingest(
+    ctx: click.Context, /, sources: tuple[str, ...], catalog: Catalog, quiet: bool, **options: Any
+) -> None:
+    r"""Look at videos once and put every face into a catalog.
+
+    SOURCE is a file, a folder or a quoted glob such as 'archive/**/*.mp4'. A folder gives the files
+    below it that are videos by their names; a file or glob is taken as it is.
+
+    Interrupt it when you like and give the same command again: finished videos are not touched,
+    the rest is done. A broken video does not stop the others: it is a row with a reason, and the
+    exit code is 3.
+
+    \b
+    facelake ingest archive/ -c catalogs/tv
+    facelake ingest 'tapes/*.mkv' extra.mp4 -c catalogs/tv --every-frame
+    """
+    report = catalog.ingest(*sources, progress=not quiet, **options)
+    click.echo(str(report), err=True)
+    ctx.exit(DONE_WITH_FAILURES if report.n_failed else DONE)
+
+
+@click.command()
+@click.argument("photos", type=click.Path(path_type=Path))
+@catalog_option
+@_PACK
+@_DEVICE
+@click.option("--replace", is_flag=True, help="Drop the photos that these people had before.")
+@quiet_option
+def enrol(photos: Path, catalog: Catalog, quiet: bool, **options: Any) -> None:
+    r"""Say who is who: put the faces of reference photos into the catalog's gallery.
+
+    PHOTOS is a folder with a folder per person or with photos named after the people, or one photo.
+    Every usable photo counts; photos with no face, or with several that could be meant, and photos
+    that do not look like the person's others are listed. Enrolling a photo twice changes nothing.
+
+    \b
+    photos/Ann Lee/1.jpg  photos/Ann Lee/2.jpg  photos/Bob.png
+    facelake enrol photos/ -c catalogs/tv
+    """
+    gallery = catalog.enrol(photos, progress=not quiet, **options)
+    click.echo(repr(gallery))

@@ -1,0 +1,455 @@
+"""The client's side of an ingest: what is there already, what is to do, and in which order."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facelake.cluster import Cluster, open_cluster
+from facelake.errors import EngineError
+from facelake.faces import find_pack
+from facelake.ingest.work import (
+    EnginePlugin,
+    Indexed,
+    Published,
+    SourceFile,
+    StretchDone,
+    Task,
+    Video,
+    engine_state,
+    failed_row,
+    index_file,
+    look_at_stretch,
+    publish_video,
+)
+from facelake.lake import Lake
+from facelake.schema import Device, IngestSettings, video_name
+from facelake.video import find_videos, plan_stretches
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+_TICK_S = 0.5
+
+
+@dataclass
+class Tally:
+    """How far an ingest is.
+
+    Attributes
+    ----------
+    n_files, n_files_done
+        Files named, and those that are in the catalog or cannot be.
+    n_samples, n_faces
+        Instants looked at and faces found so far, in this ingest.
+    bytes_total, bytes_done
+        Of the files to look at: what time is left by.
+    elapsed_s
+        Seconds since the workers were ready.
+    """
+
+    n_files: int = 0
+    n_files_done: int = 0
+    n_samples: int = 0
+    n_faces: int = 0
+    n_failed: int = 0
+    bytes_total: int = 0
+    bytes_done: float = 0.0
+    elapsed_s: float = 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left at this pace; ``None`` before anything is done."""
+        if not self.bytes_done:
+            return None
+        return self.elapsed_s * max(0.0, self.bytes_total - self.bytes_done) / self.bytes_done
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest came to.
+
+    Attributes
+    ----------
+    n_new, n_present, n_failed, n_partial
+        Videos that were looked at now, that the catalog had already, and of both together those
+        of which nothing or only a part could be read.
+    n_samples, n_faces
+        Looked at and found now.
+    troubles
+        Path and reason of every failed or partial video, whether of now or of before.
+    passed_over
+        Files of folders that are no videos by their extension: extension → how many.
+    start_s, work_s
+        Seconds until the workers were ready, and from then on.
+    """
+
+    n_files: int
+    n_new: int
+    n_present: int
+    n_failed: int
+    n_partial: int
+    n_samples: int
+    n_faces: int
+    troubles: tuple[tuple[str, str, str], ...]
+    passed_over: dict[str, int]
+    start_s: float
+    work_s: float
+
+    def __str__(self) -> str:
+        pace = f", {self.n_samples / self.work_s:.1f} frames/s" if self.n_samples else ""
+        lines = [
+            f"{self.n_new} videos looked at, {self.n_present} already there"
+            f"{_part(self.n_partial, 'partial')}{_part(self.n_failed, 'failed')}: "
+            f"{self.n_samples:,} frames, {self.n_faces:,} faces in {self.work_s:.1f} s{pace} "
+            f"(start-up {self.start_s:.1f} s)"
+        ]
+        lines += [f"  {status}: {path}: {reason}" for path, status, reason in self.troubles]
+        if self.passed_over:
+            kinds = ", ".join(f"{n} × {suffix}" for suffix, n in sorted(self.passed_over.items()))
+            lines.append(f"  passed over, no videos by their names: {kinds}")
+        return "\n".join(lines)
+
+
+def ingest_videos(
+    root: str | Path,
+    sources: Iterable[str | Path],
+    settings: IngestSettings,
+    *,
+    pack: str | Path = "buffalo_sc",
+    device: Device = "auto",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    retry_failed: bool = False,
+    stall_s: float = 120.0,
+    progress: Callable[[Tally], None] = lambda _: None,
+) -> IngestReport:
+    """Look at videos and put what is seen into a catalog.
+
+    What the catalog has already is left alone; what was interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    root
+        The catalog's folder; made when it is not there.
+    sources
+        Files, folders and globs.
+    pack
+        Name or folder of a model pack.
+    workers, scheduler
+        Processes of a local cluster, or the address of a running one.
+    retry_failed
+        Look again at videos that failed before.
+    stall_s
+        A worker that makes no progress for this long is killed and its work tried again.
+    progress
+        Called with the tally about twice a second.
+
+    Raises
+    ------
+    SourceError, PackError, CatalogError, EngineError
+        Before any video is touched.
+    """
+    found = find_videos(sources)
+    lake = Lake.create(root)
+    task = Task(
+        root=str(Path(root).absolute()),
+        session=secrets.token_hex(8),
+        settings=settings,
+        pack=find_pack(pack),
+        device=device,
+        stall_s=stall_s,
+    )
+    files = [_stat(path) for path in found.paths]
+    ledger = _Ledger(lake, task, retry_failed=retry_failed)
+    todo = [file for file in files if not ledger.knows(file)]
+    tally = Tally(
+        n_files=len(files),
+        n_files_done=len(files) - len(todo),
+        bytes_total=sum(file.size_bytes for file in todo),
+    )
+    start_s, start = 0.0, time.perf_counter()
+    if todo:
+        with open_cluster(workers=workers, scheduler=scheduler) as cluster:
+            _open_engines(cluster, lake, task)
+            start_s, start = time.perf_counter() - start, time.perf_counter()
+            _Loop(cluster, lake, task, ledger, tally, progress).run(todo)
+    return ledger.report(tally, found.passed_over, start_s, time.perf_counter() - start)
+
+
+def _open_engines(cluster: Cluster, lake: Lake, task: Task) -> None:
+    """Open every worker's sessions; one that cannot stops the ingest before a video is touched."""
+    cluster.client.register_plugin(EnginePlugin(task))
+    states = cluster.client.run(engine_state, task.engine)
+    errors = sorted({state["error"] for state in states.values() if state["error"]})
+    if errors:
+        raise EngineError("; ".join(errors))
+    dim = next(iter(states.values()))["dim"]
+    lake.add_space(
+        task.pack.space,
+        dim=int(dim),
+        pack=task.pack.name,
+        licence=task.pack.licence,
+        embedder_sha256=task.pack.embedder_sha256,
+    )
+
+
+class _Ledger:
+    """What the catalog knows of the videos, before and during an ingest."""
+
+    def __init__(self, lake: Lake, task: Task, *, retry_failed: bool) -> None:
+        self._lake, self._task = lake, task
+        self.rows: dict[str, dict[str, Any]] = {}  # this very run of each content
+        self.names: dict[str, str] = {}  # content id → video id
+        self.new: dict[str, Published] = {}
+        self.present: set[str] = set()
+        for row in lake.runs().to_pylist():
+            self.names[row["content_id"]] = row["video_id"]
+            if row["run"] == task.run_of(row["content_id"]):
+                if row["status"] == "failed" and retry_failed:
+                    continue
+                self.rows[row["content_id"]] = row
+        self._files = {
+            (path, row["size_bytes"], mtime_ns): content_id
+            for content_id, row in self.rows.items()
+            for path, mtime_ns in zip(row["paths"], row["mtimes_ns"], strict=True)
+        }
+
+    def knows(self, file: SourceFile) -> bool:
+        """Whether this file was looked at in this way, by path, size and time of change."""
+        content_id = self._files.get((file.path, file.size_bytes, file.mtime_ns))
+        if content_id is not None:
+            self.present.add(content_id)
+        return content_id is not None
+
+    def name(self, content_id: str, path: str) -> str:
+        """The video id of some bytes: what it was called before, else slug and 8 hex digits."""
+        if content_id not in self.names:
+            self.names[content_id] = video_name(Path(path).stem, content_id, self.names.values())
+        return self.names[content_id]
+
+    def found_again(self, content_id: str, files: Iterable[SourceFile]) -> None:
+        """Note files that hold the bytes of a video the catalog has: moved, renamed or copied."""
+        row = self.rows[content_id]
+        for file in files:
+            self._lake.add_path(row, file.path, file.mtime_ns)
+            row = self._reread(content_id)
+        self.present.add(content_id)
+
+    def published(self, content_id: str, what: Published) -> None:
+        """Note a video that this ingest put into the catalog."""
+        self.new[content_id] = what
+
+    def report(
+        self, tally: Tally, passed_over: dict[str, int], start_s: float, work_s: float
+    ) -> IngestReport:
+        """What it all came to."""
+        told = [self._reread(content_id) for content_id in {*self.new, *self.present}]
+        troubles = sorted(
+            (row["paths"][0], row["status"], row["error"]) for row in told if row["status"] != "ok"
+        )
+        return IngestReport(
+            n_files=tally.n_files,
+            n_new=len(self.new),
+            n_present=len(self.present - self.new.keys()),
+            n_failed=sum(row["status"] == "failed" for row in told),
+            n_partial=sum(row["status"] == "partial" for row in told),
+            n_samples=sum(what.n_samples for what in self.new.values()),
+            n_faces=sum(what.n_faces for what in self.new.values()),
+            troubles=tuple(troubles),
+            passed_over=passed_over,
+            start_s=start_s,
+            work_s=work_s,
+        )
+
+    def _reread(self, content_id: str) -> dict[str, Any]:
+        run = self._task.run_of(content_id)
+        row = self._lake.run_row(self.names[content_id], run)
+        self.rows[content_id] = row
+        return row
+
+
+@dataclass
+class _Progress:
+    """A video under way."""
+
+    video: Video
+    n_stretches: int
+    bytes_each: float
+    n_done: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+class _Loop:
+    """Feeds the cluster: index files, look at stretches, publish videos.
+
+    A window keeps only a few videos under way at once, so that an archive of any size needs no
+    more memory than a small one, and the first videos are finished first.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        lake: Lake,
+        task: Task,
+        ledger: _Ledger,
+        tally: Tally,
+        progress: Callable[[Tally], None],
+    ) -> None:
+        self._cluster, self._lake, self._task, self._ledger = cluster, lake, task, ledger
+        self._tally, self._progress = tally, progress
+        self._window = 2 * cluster.n_workers + 4
+        self._under_way: dict[str, _Progress] = {}
+        self._pending: dict[Future[Any], tuple[str, Any]] = {}
+        self._start = time.perf_counter()
+
+    def run(self, files: list[SourceFile]) -> None:
+        """Look at all the files."""
+        groups = deque(_of_equal_size(files))
+        waiting: dict[int, list[Indexed]] = {}
+        sizes = {group[0].size_bytes: len(group) for group in groups}
+        while groups or self._pending:
+            while groups and len(self._pending) < self._window:
+                for file in groups.popleft():
+                    self._submit("index", file, index_file, file, self._task.stall_s, priority=10)
+            for kind, about, result in self._finished():
+                if kind == "index":
+                    indexed = self._indexed(about, result)
+                    same_size = waiting.setdefault(about.size_bytes, [])
+                    same_size.append(indexed)
+                    if len(same_size) == sizes[about.size_bytes]:
+                        self._begin(waiting.pop(about.size_bytes))
+                elif kind == "stretch":
+                    self._stretch_done(about, result)
+                else:
+                    self._published(about, result)
+
+    # Events -------------------------------------------------------------------------------------
+
+    def _finished(self) -> Iterator[tuple[str, Any, Any]]:
+        """What has finished since the last call: kind, what it was about, result or exception."""
+        from distributed import wait
+
+        with suppress(TimeoutError):
+            wait(list(self._pending), timeout=_TICK_S, return_when="FIRST_COMPLETED")
+        self._cluster.heal()
+        self._tally.elapsed_s = time.perf_counter() - self._start
+        self._progress(self._tally)
+        for future in [future for future in self._pending if future.done()]:
+            kind, about = self._pending.pop(future)
+            error = future.exception()
+            result = error if error is not None else future.result()
+            future.release()
+            yield kind, about, result
+
+    def _indexed(self, file: SourceFile, result: Indexed | BaseException) -> Indexed:
+        if isinstance(result, Indexed):
+            return result
+        # The worker that read it died: an id made of the name keeps the row in its place.
+        content_id = f"unread:{file.path}"
+        return Indexed(file, content_id, None, f"reading it kills the worker ({_name(result)})")
+
+    def _begin(self, indexed: list[Indexed]) -> None:
+        """Start on the videos among files of equal size, whose every copy is known by now."""
+        by_content = sorted(indexed, key=lambda one: (one.content_id, one.file.path))
+        for content_id, copies_ in groupby(by_content, key=lambda one: one.content_id):
+            copies = list(copies_)
+            files = tuple(one.file for one in copies)
+            if content_id in self._ledger.rows:
+                self._ledger.found_again(content_id, files)
+                self._done(files)
+                continue
+            video_id = self._ledger.name(content_id, files[0].path)
+            index = copies[0].index
+            if index is None:
+                self._fail(video_id, content_id, files, copies[0].error)
+                continue
+            video = Video(video_id, content_id, files, index.facts)
+            stretches = plan_stretches(index, self._task.settings.sample_fps)
+            total = sum(file.size_bytes for file in files)
+            self._under_way[video_id] = _Progress(video, len(stretches), total / len(stretches))
+            for stretch in stretches:
+                self._submit(
+                    "stretch", video_id, look_at_stretch, self._task, video, stretch, priority=0
+                )
+
+    def _stretch_done(self, video_id: str, result: StretchDone | BaseException) -> None:
+        at = self._under_way[video_id]
+        at.n_done += 1
+        self._tally.bytes_done += at.bytes_each
+        if isinstance(result, StretchDone):
+            self._tally.n_samples += result.n_samples
+            self._tally.n_faces += result.n_faces
+            if result.error:
+                at.errors.append(result.error)
+        else:
+            at.errors.append(f"{_name(result)}: {result}")
+        if at.n_done == at.n_stretches:
+            reason = _one_sentence(at.errors, at.n_stretches)
+            self._submit(
+                "publish", video_id, publish_video, self._task, at.video, at.n_stretches, reason,
+                priority=20,
+            )  # fmt: skip
+
+    def _published(self, video_id: str, result: Published | BaseException) -> None:
+        video = self._under_way.pop(video_id).video
+        if isinstance(result, BaseException):
+            raise result
+        self._tally.n_failed += result.status == "failed"
+        self._ledger.published(video.content_id, result)
+        self._tally.n_files_done += len(video.files)
+
+    def _fail(
+        self, video_id: str, content_id: str, files: tuple[SourceFile, ...], error: str
+    ) -> None:
+        self._lake.publish(failed_row(self._task, video_id, content_id, files, error))
+        self._ledger.published(content_id, Published(video_id, "failed", error, 0, 0))
+        self._tally.n_failed += 1
+        self._done(files)
+
+    def _done(self, files: Iterable[SourceFile]) -> None:
+        for file in files:
+            self._tally.n_files_done += 1
+            self._tally.bytes_done += file.size_bytes
+
+    def _submit(
+        self, kind: str, about: Any, function: Callable[..., Any], *args: Any, priority: int
+    ) -> None:
+        future = self._cluster.client.submit(function, *args, pure=False, priority=priority)
+        self._pending[future] = (kind, about)
+
+
+def _stat(path: Path) -> SourceFile:
+    stat = path.stat()
+    return SourceFile(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _of_equal_size(files: list[SourceFile]) -> list[list[SourceFile]]:
+    """Groups of files of one size, in the order of their first: copies have equal sizes."""
+    groups: dict[int, list[SourceFile]] = {}
+    for file in files:
+        groups.setdefault(file.size_bytes, []).append(file)
+    return list(groups.values())
+
+
+def _one_sentence(errors: list[str], n_stretches: int) -> str:
+    if not errors:
+        return ""
+    if len(errors) == n_stretches:
+        return errors[0]
+    return f"{len(errors)} of {n_stretches} stretches gave nothing ({errors[0]})"
+
+
+def _part(count: int, word: str) -> str:
+    return f", {count} {word}" if count else ""
+
+
+def _name(error: object) -> str:
+    return type(error).__name__

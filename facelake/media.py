@@ -1,0 +1,84 @@
+"""Opening a media file without letting it open others.
+
+The ground that the `video` and `export` rooms both stand on. FFmpeg follows what a file says: a
+playlist named ``b.mp4``, ``concat:`` or ``subfile,,:`` names make it read other files or hosts.
+So only container formats that hold their own bytes are allowed, only from the local disk, and
+only real paths.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from facelake.errors import VideoError
+
+if TYPE_CHECKING:
+    import av
+    import numpy.typing as npt
+    from av.container import InputContainer
+
+# Demuxers that read one file and nothing else. Playlists (hls, concat, dash) are left out.
+FORMATS = (
+    "aac,ac3,aiff,asf,av1,avi,dv,flac,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp3,"
+    "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,wav,webm,webm_dash_manifest,yuv4mpegpipe"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+
+
+def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> InputContainer:
+    """Open a file on the local disk with PyAV, and nothing that it refers to.
+
+    Parameters
+    ----------
+    path
+        A file. URLs and FFmpeg's pseudo protocols are refused: the path is made absolute first.
+    options
+        Further FFmpeg demuxer options.
+
+    Raises
+    ------
+    VideoError
+        The file is missing, empty, or not a container FFmpeg can read.
+    """
+    import av
+    from av.error import FFmpegError
+
+    file = Path(path)
+    if not file.is_file():
+        raise VideoError(f"{path}: there is no such file")
+    if file.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty (0 bytes)")
+    try:
+        # "file:" keeps FFmpeg from reading a protocol, or a pattern, out of the name.
+        container = av.open(f"file:{file.absolute()}", options=_OPTIONS | (options or {}))
+    except FFmpegError as error:
+        raise VideoError(f"{path}: not a video FFmpeg can open ({error.strerror})") from error
+    except (UnicodeError, ValueError, OverflowError) as error:
+        raise VideoError(f"{path}: not a video FFmpeg can open ({error})") from error
+    return container
+
+
+def upright(image: npt.NDArray[np.uint8], rotation: int) -> npt.NDArray[np.uint8]:
+    """The image as the display matrix wants it shown.
+
+    Parameters
+    ----------
+    image
+        Shape ``(height, width, ...)`` as stored.
+    rotation
+        Degrees counter-clockwise as PyAV's ``frame.rotation`` says; anything that is no multiple
+        of 90 (a broken header says −2147483648) leaves the image as it is.
+    """
+    if rotation % 90 or abs(rotation) > 360:
+        return image
+    turned: npt.NDArray[np.uint8] = np.ascontiguousarray(np.rot90(image, rotation // 90))
+    return turned
+
+
+def frame_rgb(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """One decoded frame as upright RGB, shape ``(height, width, 3)``, uint8."""
+    image = cast("npt.NDArray[np.uint8]", frame.to_ndarray(format="rgb24"))
+    return upright(image, frame.rotation)

@@ -1,0 +1,205 @@
+"""The query corridor: lake → match → spans. No video is opened and no model loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facelake.errors import CatalogError, GalleryError
+from facelake.lake import Lake
+from facelake.match import score_identities
+from facelake.schema import SCORES, SPANS, SpanRules, unpack_embeddings
+from facelake.spans import best_per_sample, find_spans
+
+_FACE_COLUMNS = ("face_id", "pts", "time_s", "embedding")
+
+
+@dataclass(frozen=True)
+class SpanSettings:
+    """`schema.SpanRules` as a person gives them: what is ``None`` follows the sampling.
+
+    Attributes
+    ----------
+    miss_s
+        ``None`` tolerates 1 second, and at least one missed sample.
+    blind_s
+        ``None`` tolerates 2 seconds, and always the usual distance of samples.
+    """
+
+    threshold: float
+    exit_threshold: float | None = None
+    min_hits: int = 1
+    miss_s: float | None = None
+    blind_s: float | None = None
+    bridge_s: float = 0.0
+    min_span_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.rules(period_s=1.0)  # refuses what no rules can be made of
+
+    def rules(self, period_s: float) -> SpanRules:
+        """The rules for a video whose samples are ``period_s`` apart."""
+        return SpanRules(
+            threshold=self.threshold,
+            exit_threshold=self.exit_threshold,
+            min_hits=self.min_hits,
+            miss_s=max(1.0, 2.5 * period_s) if self.miss_s is None else self.miss_s,
+            blind_s=max(2.0, 2.5 * period_s) if self.blind_s is None else self.blind_s,
+            bridge_s=self.bridge_s,
+            min_span_s=self.min_span_s,
+        )
+
+
+def space_of(exemplars: pa.Table) -> str:
+    """The space that exemplars were embedded in.
+
+    Raises
+    ------
+    GalleryError
+        There is no exemplar.
+    """
+    if not len(exemplars) or "embedding" not in exemplars.column_names:
+        raise GalleryError("nobody is enrolled in this catalog; facelake enrol PHOTOS comes first")
+    metadata = exemplars.schema.field("embedding").metadata or {}
+    return str(metadata[b"space"].decode())
+
+
+def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
+    """Every face's best identity: one row of `schema.SCORES` per face, by video and time.
+
+    Parameters
+    ----------
+    exemplars
+        Rows of `schema.EXEMPLARS` with their embeddings, of one space.
+
+    Raises
+    ------
+    GalleryError
+        Nobody is enrolled.
+    CatalogError
+        The catalog holds no face of the exemplars' space.
+    """
+    space = space_of(exemplars)
+    video_ids = list(lake.iter_video_ids(space))
+    if not video_ids:
+        held = sorted(set(lake.runs()["space"].to_pylist()))
+        if not held:
+            raise CatalogError(f"{lake.root}: nothing is ingested yet; facelake ingest comes first")
+        raise CatalogError(
+            f"{lake.root}: the gallery's faces are of space {space}, but the videos' are of "
+            f"{', '.join(held)}; embeddings of two models cannot be compared: enrol the photos "
+            "with the pack that the videos were ingested with"
+        )
+    names, identity_of = np.unique(exemplars["identity"].to_pylist(), return_inverse=True)
+    vectors = unpack_embeddings(exemplars["embedding"]).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # float16 rounds the length, too
+    tables = [SCORES.empty_table()]
+    for video_id in video_ids:
+        faces = lake.faces(video_id, space, _FACE_COLUMNS)
+        faces = faces.filter(pc.is_valid(faces["embedding"]))
+        if len(faces):
+            tables.append(_score(video_id, faces, exemplars, vectors, identity_of, names))
+    return pa.concat_tables(tables)
+
+
+def _score(
+    video_id: str,
+    faces: pa.Table,
+    exemplars: pa.Table,
+    vectors: npt.NDArray[np.float32],
+    identity_of: npt.NDArray[np.intp],
+    names: npt.NDArray[np.str_],
+) -> pa.Table:
+    match = score_identities(
+        unpack_embeddings(faces["embedding"]), vectors, identity_of, n_identities=len(names)
+    )
+    has_runner_up = match.runner_up >= 0
+    return pa.table(
+        {
+            "video_id": [video_id] * len(faces),
+            "face_id": faces["face_id"],
+            "pts": faces["pts"],
+            "time_s": faces["time_s"],
+            "identity": names[match.identity].tolist(),
+            "score": match.score,
+            "exemplar_id": exemplars["exemplar_id"].take(match.exemplar),
+            "runner_up": pa.array(names[match.runner_up], mask=~has_runner_up),
+            "margin": pa.array(match.margin, mask=~has_runner_up),
+        },
+        schema=SCORES,
+    )
+
+
+def find_all_spans(
+    lake: Lake,
+    scores: pa.Table,
+    space: str,
+    settings: SpanSettings,
+    *,
+    identities: tuple[str, ...] | None = None,
+) -> pa.Table:
+    """Spans of every identity in every video: rows of `schema.SPANS`, by path, time and identity.
+
+    A face counts for the identity it is most like, and for no other.
+
+    Parameters
+    ----------
+    scores
+        From `match_gallery`.
+    identities
+        Only these; ``None`` is all.
+    """
+    tables = [SPANS.empty_table()]
+    by_video = {row["video_id"]: row for row in lake.videos(space).to_pylist()}
+    for video_id in dict.fromkeys(scores["video_id"].to_pylist()):
+        of_video = scores.filter(pc.field("video_id") == video_id)
+        samples = lake.samples(video_id, space)
+        samples = samples.filter(pc.field("status") == "ok")
+        path = by_video[video_id]["paths"][0]
+        for identity in sorted(set(of_video["identity"].to_pylist())):
+            if identities is None or identity in identities:
+                found = of_video.filter(pc.field("identity") == identity)
+                tables.append(_spans_of(video_id, path, identity, samples, found, settings))
+    table = pa.concat_tables(tables)
+    order = [(name, "ascending") for name in ("path", "video_id", "start_s", "identity")]
+    return table.sort_by(order)
+
+
+def _spans_of(
+    video_id: str,
+    path: str,
+    identity: str,
+    samples: pa.Table,
+    scores: pa.Table,
+    settings: SpanSettings,
+) -> pa.Table:
+    time_s = samples["time_s"].to_numpy()
+    score, face = best_per_sample(
+        samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
+    )
+    period_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
+    spans = find_spans(
+        time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()
+    )
+    return pa.table(
+        {
+            "video_id": [video_id] * len(spans),
+            "path": [path] * len(spans),
+            "identity": [identity] * len(spans),
+            "start_s": spans.start_s,
+            "end_s": spans.end_s,
+            "score_max": spans.score_max,
+            "score_mean": spans.score_mean,
+            "n_hits": spans.n_hits,
+            "n_samples": spans.n_samples,
+            "start_after_s": pa.array(spans.start_after_s, from_pandas=True),
+            "end_before_s": pa.array(spans.end_before_s, from_pandas=True),
+            "best_face_id": scores["face_id"].take(pa.array(face[spans.best])),
+            "best_time_s": time_s[spans.best],
+        },
+        schema=SPANS,
+    )
