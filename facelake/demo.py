@@ -490,8 +490,8 @@ def _verdict_lines(result: DemoResult) -> list[str]:
     return [
         f"{verdict} (recall {result.recall:.3f}, precision {result.precision:.3f}; "
         f"{missed:.2f} s missed, {false:.2f} s false) at threshold {THRESHOLD:.2f}.",
-        f"Spans begin and end with frames that were looked at, {SAMPLE_FPS:g} a second: a start can "
-        f"be {1 / SAMPLE_FPS:.1f} s late and an end {1 / SAMPLE_FPS:.1f} s early.",
+        f"Spans begin and end with frames that were looked at, {SAMPLE_FPS:g} a second: a start "
+        f"can be {1 / SAMPLE_FPS:.1f} s late and an end {1 / SAMPLE_FPS:.1f} s early.",
         f"Not enrolled, and so not to be found: {', '.join(result.strangers)}.",
         "Most reference photos are other crops of the pictures filmed: this shows that the path "
         "works, not how well the model knows people.",

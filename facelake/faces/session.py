@@ -11,8 +11,8 @@ from facelake.schema import Device
 if TYPE_CHECKING:
     import onnxruntime
 
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 def available_providers() -> list[str]:
@@ -50,7 +50,9 @@ def open_session(
     options.log_severity_level = 3
     try:
         session = runtime.InferenceSession(
-            str(model), options, providers=[provider] if provider == _CPU else [provider, _CPU]
+            str(model),
+            options,
+            providers=[provider] if provider == CPU_PROVIDER else [provider, CPU_PROVIDER],
         )
     except Exception as error:  # onnxruntime's errors share no other base
         raise EngineError(f"{model.name}: onnxruntime cannot load it ({error})") from error
@@ -65,14 +67,14 @@ def open_session(
 
 
 def _choose(device: Device, available: list[str]) -> str:
-    if device == "cpu" or (device == "auto" and _CUDA not in available):
-        return _CPU
-    if _CUDA not in available:
+    if device == "cpu" or (device == "auto" and CUDA_PROVIDER not in available):
+        return CPU_PROVIDER
+    if CUDA_PROVIDER not in available:
         raise EngineError(
-            f"device 'cuda' needs an onnxruntime with {_CUDA}, but this one has only "
+            f"device 'cuda' needs an onnxruntime with {CUDA_PROVIDER}, but this one has only "
             f"{', '.join(available)}; pip uninstall onnxruntime && pip install 'facelake[gpu]'"
         )
-    return _CUDA
+    return CUDA_PROVIDER
 
 
 def _runtime() -> Any:

@@ -98,6 +98,8 @@ class FrameReader:
     def _open_decord(self) -> None:
         import decord
 
+        # FFmpeg inside decord writes to stderr about every damaged macroblock.
+        decord.logging.set_level(decord.logging.QUIET)
         try:
             reader = decord.VideoReader(str(self.path.absolute()), ctx=decord.cpu(0), num_threads=1)
             n_frames = len(reader)
