@@ -8,6 +8,7 @@ only real paths.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -16,9 +17,12 @@ import numpy as np
 from facelake.errors import VideoError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import av
     import numpy.typing as npt
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # Demuxers that read one file and nothing else. Playlists (hls, concat, dash) are left out.
 FORMATS = (
@@ -59,6 +63,19 @@ def open_media(path: str | Path, *, options: dict[str, str] | None = None) -> In
     except (UnicodeError, ValueError, OverflowError) as error:
         raise VideoError(f"{path}: not a video FFmpeg can open ({error})") from error
     return container
+
+
+def iter_packets(
+    container: InputContainer, stream: VideoStream
+) -> Iterator[av.Packet[VideoStream]]:
+    """A stream's packets in order of the file, and last the empty one that flushes its decoder.
+
+    FFmpeg's error is passed on where a file cannot be read any further.
+    """
+    # PyAV (18) knows only the streams that were there at the start. It stumbles over one that a
+    # damaged or joined transport stream brings in later, after the last packet of the others.
+    with suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def upright(image: npt.NDArray[np.uint8], rotation: int) -> npt.NDArray[np.uint8]:
