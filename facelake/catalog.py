@@ -8,24 +8,33 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from facelake.errors import ExportError
-from facelake.gallery import Outcome, refuse_unknown
+from facelake.gallery import Outcome, plain_name, refuse_unknown
 from facelake.lake import Lake, write_table
+from facelake.lake.files import replace_file
 from facelake.progress import clock, count_bar, ingest_bar
-from facelake.query import SpanSettings, find_all_spans, match_gallery, space_of
-from facelake.schema import DecoderName, Device, IngestSettings
+from facelake.query import SpanSettings, choose_space, find_all_spans, match_gallery, space_of
+from facelake.schema import (
+    FACES,
+    SAMPLES,
+    TRACKS,
+    DecoderName,
+    Device,
+    IngestSettings,
+    with_embedding,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from facelake.ingest import IngestReport
@@ -41,7 +50,7 @@ def open_catalog(path: str | Path) -> Catalog:
     >>> open_catalog("catalogs/tv")
     Catalog('catalogs/tv')
     """
-    return Catalog(Path(path))
+    return Catalog(Path(path).expanduser())
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,8 @@ class Catalog:
         self,
         photos: str | Path,
         *,
-        pack: str | Path = "buffalo_sc",
+        identity: str | None = None,
+        pack: str | Path | None = None,
         device: Device = "auto",
         replace: bool = False,
         progress: bool = True,
@@ -148,28 +158,50 @@ class Catalog:
         ----------
         photos
             A folder with a folder per person or photos named after them, or one photo.
+        identity
+            Who all the photos are of, instead of what folders and files are called.
+        pack
+            Name or folder of a model pack; ``None`` is the one of the catalog's videos.
+        device
+            ``auto``, ``cpu`` or ``cuda``; never a silent fallback.
         replace
             Drop the photos that these people had before.
+        progress
+            Show a progress bar on stderr.
 
         Raises
         ------
         GalleryError
             No photo is there, or none is usable.
+        PackError
+            The pack is not to be had, or is another one than the videos were ingested with.
         """
         from facelake.enrol import enrol_photos
 
         with count_bar("photos", show=progress) as update:
-            space, outcomes = enrol_photos(
-                self.path, photos, pack=pack, device=device, replace=replace, progress=update
+            told = enrol_photos(
+                self.path,
+                photos,
+                identity=identity,
+                pack=pack,
+                device=device,
+                replace=replace,
+                progress=update,
             )
-        return Gallery(self._lake().exemplars(space), tuple(outcomes))
+        return Gallery(self._lake().exemplars(told.space), told.outcomes, told.passed_over)
 
     # Ask ----------------------------------------------------------------------------------------
 
     def gallery(self, space: str | None = None) -> Gallery:
-        """Everybody who is enrolled."""
+        """Everybody who is enrolled.
+
+        Parameters
+        ----------
+        space
+            Whose embeddings; ``None`` is the space that the videos and the gallery have in common.
+        """
         lake = self._lake()
-        return Gallery(lake.exemplars(space or lake.only_space()))
+        return Gallery(lake.exemplars(choose_space(lake, space)))
 
     def match(self, gallery: Gallery | None = None) -> Scores:
         """Compare every face with every exemplar, exactly.
@@ -239,13 +271,17 @@ class Catalog:
 
     def _whole(self, name: str, space: str | None) -> pa.Table:
         lake = self._lake()
-        space = space or lake.only_space()
-        read = {"samples": lake.samples, "faces": lake.faces, "tracks": lake.tracks}[name]
-        tables = []
+        space = choose_space(lake, space, for_gallery=False)
+        read, schema = {
+            "samples": (lake.samples, SAMPLES),
+            "faces": (lake.faces, with_embedding(FACES, space, lake.dim(space))),
+            "tracks": (lake.tracks, with_embedding(TRACKS, space, lake.dim(space))),
+        }[name]
+        key = pa.field("video_id", pa.string(), nullable=False)
+        tables = [pa.schema([key, *schema]).empty_table()]
         for video_id in lake.iter_video_ids(space):
             table = read(video_id, space)
-            column = pa.array([video_id] * len(table), pa.string())
-            tables.append(table.add_column(0, pa.field("video_id", pa.string(), False), column))
+            tables.append(table.add_column(0, key, pa.array([video_id] * len(table), pa.string())))
         return pa.concat_tables(tables)
 
     def _lake(self) -> Lake:
@@ -262,10 +298,13 @@ class Gallery:
         Rows of `schema.EXEMPLARS` with their embeddings.
     outcomes
         What became of each photo, when these were just enrolled.
+    passed_over
+        Files beside these photos that are no photos by their names: ending → how many.
     """
 
     table: pa.Table
     outcomes: tuple[Outcome, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -277,13 +316,27 @@ class Gallery:
 
     def __repr__(self) -> str:
         counts = Counter(self.table["identity"].to_pylist())
-        lines = [f"Gallery of {len(counts)} identities, {len(self)} exemplars"]
-        lines += [f"  {name}: {counts[name]}" for name in self.identities]
-        for one in self.outcomes:
+        names = ", ".join(f"{name} ({counts[name]})" for name in sorted(counts))
+        size = f"{counted(len(counts), 'identity')}, {counted(len(self), 'exemplar')}"
+        whole = f"Gallery of {size}: {names}" if names else f"Gallery of {size}"
+        return "\n".join([whole, *self._report()])
+
+    def _report(self) -> Iterator[str]:
+        """What there is to say about the photos that were just enrolled."""
+        if self.outcomes:
+            n_used = sum(one.used for one in self.outcomes)
+            yield f"{n_used} of {counted(len(self.outcomes), 'photo')} used"
+        for one in sorted(self.outcomes, key=lambda one: one.used):
             if one.note:
-                verdict = "used" if one.used else "NOT USED"
-                lines.append(f"  {verdict} {one.identity}: {Path(one.photo).name}: {one.note}")
-        return "\n".join(lines)
+                file = Path(one.photo)
+                place = file.name if file.stem == one.identity else f"{one.identity}/{file.name}"
+                yield f"  {'used    ' if one.used else 'not used'}  {place}: {one.note}"
+        left_out = {one.identity for one in self.outcomes} - set(self.identities)
+        if left_out:
+            yield f"  not enrolled, for want of a usable photo: {', '.join(sorted(left_out))}"
+        if self.passed_over:
+            kinds = ", ".join(f"{n} × {end}" for end, n in sorted(self.passed_over.items()))
+            yield f"  passed over, no photos by their names: {kinds}"
 
 
 @dataclass(frozen=True)
@@ -309,9 +362,8 @@ class Scores:
         return len(self.table)
 
     def __repr__(self) -> str:
-        return (
-            f"Scores of {len(self):,} faces with {len(self.identities)} identities ({self.space})"
-        )
+        people = counted(len(self.identities), "identity")
+        return f"Scores of {counted(len(self), 'face')} with {people} ({self.space})"
 
     def spans(
         self,
@@ -363,16 +415,11 @@ class Scores:
             bridge_s=bridge_s,
             min_span_s=min_span_s,
         )
-        only = (identities,) if isinstance(identities, str) else identities
+        names = (identities,) if isinstance(identities, str) else identities
+        only = None if names is None else tuple(plain_name(name) for name in names)
         for identity in only or ():
             refuse_unknown(identity, self.identities)
-        table = find_all_spans(
-            self._lake,
-            self.table,
-            self.space,
-            settings,
-            identities=None if only is None else tuple(only),
-        )
+        table = find_all_spans(self._lake, self.table, self.space, settings, identities=only)
         return Spans(self._lake, table, self.space, settings)
 
 
@@ -399,13 +446,14 @@ class Spans:
         return len(self.table)
 
     def __repr__(self) -> str:
-        seconds = pc.sum(pc.subtract(self.table["end_s"], self.table["start_s"])).as_py() or 0.0
-        people = len(set(self.table["identity"].to_pylist()))
-        videos = len(set(self.table["video_id"].to_pylist()))
-        return (
-            f"{len(self)} spans of {people} identities in {videos} videos, "
-            f"{clock(seconds)} in all, at threshold {self.settings.threshold:g}"
-        )
+        at = f"at threshold {self.settings.threshold:g}"
+        if not len(self):
+            return f"no spans {at}"
+        seconds = pc.sum(pc.subtract(self.table["end_s"], self.table["start_s"])).as_py()
+        people = counted(len(set(self.table["identity"].to_pylist())), "identity")
+        videos = counted(len(set(self.table["video_id"].to_pylist())), "video")
+        spans = counted(len(self), "span")
+        return f"{spans} of {people} in {videos}, {clock(seconds)} in all, {at}"
 
     def to_pandas(self) -> pd.DataFrame:
         """The table as a pandas DataFrame."""
@@ -426,7 +474,9 @@ class Spans:
         """The timeline's Axes, one per video; see `facelake.plot.plot_spans`."""
         from facelake.present import draw_timeline
 
-        return draw_timeline(self._lake, self.table, self.space, **options)
+        return draw_timeline(
+            self._lake, self.table, self.space, blind_s=self.settings.blind_s, **options
+        )
 
     def clips(
         self,
@@ -464,30 +514,72 @@ class Spans:
                 progress=update,
             )
         if errors:
+            rest = f", the rest is in {out}" if len(clips) else ""
             raise ExportError(
-                f"{len(errors)} of {len(errors) + len(clips)} clips could not be cut, the others "
-                f"are in {out}; the first: {errors[0]}"
+                f"{len(errors)} of {counted(len(errors) + len(clips), 'clip')} could not be cut"
+                f"{rest}; the first: {errors[0]}"
             )
         return clips
 
 
 def write_tabular(table: pa.Table, path: str | Path, kind: str) -> Path:
-    """Write a table as ``csv``, ``json`` (an array of objects) or ``parquet``; gives the path."""
+    """Write a table as ``csv``, ``json`` (an array of objects) or ``parquet``; gives the path.
+
+    Raises
+    ------
+    ExportError
+        The place is a folder or a device.
+    """
+    if kind == "parquet":
+        _refuse_device(Path(path))
+        write_table(table, Path(path), scratch=Path(path).parent)
+        return Path(path)
+    if kind == "json":
+        text = to_json(table) + "\n"
+        return write_file(path, lambda part: part.write_text(text, "utf-8"))
+    return write_file(path, lambda part: csv.write_csv(table, part))
+
+
+def write_file(path: str | Path, write: Callable[[Path], object]) -> Path:
+    """A file that ``write`` fills; it appears whole or not at all, its folder is made.
+
+    Raises
+    ------
+    ExportError
+        The place is a folder or a device.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "csv":
-        csv.write_csv(table, path)
-    elif kind == "json":
-        path.write_text(to_json(table) + "\n", "utf-8")
-    else:
-        write_table(table, path, scratch=path.parent)
+    _refuse_device(path)
+    replace_file(path, write, scratch=path.parent)
     return path
+
+
+def _refuse_device(path: Path) -> None:
+    if path.exists() and not path.is_file():  # to rename a file over /dev/null is to lose it
+        raise ExportError(f"{path}: a table must be written to a file, but this is none")
 
 
 def to_json(table: pa.Table) -> str:
     """A table as a JSON array with one object per row."""
-    return json.dumps(table.to_pylist(), indent=1, ensure_ascii=False, default=str)
+    columns = {
+        name: _short(table[name]) if pa.types.is_float32(table[name].type) else table[name]
+        for name in table.column_names
+    }
+    rows = pa.table(columns).to_pylist()
+    return json.dumps(rows, indent=1, ensure_ascii=False, default=str)
+
+
+def _short(column: pa.ChunkedArray) -> pa.Array:
+    """Float32 as the float64 of the fewest digits that mean the same: 0.7, not 0.699999988."""
+    return pa.array([None if v is None else float(str(np.float32(v))) for v in column.to_pylist()])
 
 
 def _count(rows: list[dict[str, Any]], name: str) -> dict[str, int]:
     return dict(Counter(row[name] for row in rows if row[name] is not None))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 span``, ``2 identities``."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count:,} {noun}s"

@@ -7,6 +7,8 @@ skipped silently: each photo has an outcome and a sentence.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +25,12 @@ from facelake.schema import Face
 CLEARLY_LARGER = 4.0
 # Strangers' photos score 0.19 at most on LFW with buffalo_sc, a person's own 0.61 on average.
 STRANGER_SCORE = 0.20
+# Of the thousands of pairs in a large gallery some strangers pass that; few pass this.
+LOOKALIKE_SCORE = 0.30
+_BLOCK_ROWS = 256
+_MOST_NAMES = 8  # of the enrolled in an error sentence
+
+NOBODY = "nobody is enrolled in this catalog; facelake enrol PHOTOS -c CATALOG comes first"
 
 
 @dataclass(frozen=True)
@@ -51,11 +59,30 @@ class Outcome:
     note: str
 
 
-def find_references(source: str | Path, extensions: frozenset[str]) -> list[Reference]:
-    """The photos of a folder and who they are of, in order.
+@dataclass(frozen=True)
+class FoundPhotos:
+    """The photos of a place, and what lay beside them.
+
+    Attributes
+    ----------
+    references
+        In order of their paths.
+    passed_over
+        Files that are no photos by their names: ending → how many.
+    """
+
+    references: tuple[Reference, ...]
+    passed_over: dict[str, int]
+
+
+def find_references(
+    source: str | Path, extensions: frozenset[str], *, identity: str | None = None
+) -> FoundPhotos:
+    """The photos of a folder and who they are of.
 
     Photos in a subfolder are of the person the subfolder is named after, however deep they lie;
-    photos directly in the folder, and a single photo, are of whom the file is named after.
+    photos directly in the folder, and a single photo, are of whom the file is named after. Hidden
+    files and folders are left out.
 
     Parameters
     ----------
@@ -63,28 +90,47 @@ def find_references(source: str | Path, extensions: frozenset[str]) -> list[Refe
         A folder or one photo.
     extensions
         Endings of pictures, with the dot, lower case.
+    identity
+        Who all of them are of, instead.
 
     Raises
     ------
     GalleryError
         There is no such place, or no photo in it.
+    ValueError
+        The identity is blank.
     """
     root = Path(source).expanduser()
+    if identity is not None and not plain_name(identity):
+        raise ValueError("identity must be a name, but is blank")
     if root.is_file():
-        return [Reference(root.stem, root)]
+        return FoundPhotos((Reference(plain_name(identity or root.stem), root),), {})
     if not root.is_dir():
         raise GalleryError(f"{source}: there is no such photo or folder")
-    references = []
+    references, passed_over = [], Counter[str]()
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if path.suffix.lower() in extensions and not any(p.startswith(".") for p in parts):
-            references.append(Reference(parts[0] if len(parts) > 1 else path.stem, path))
+        if any(part.startswith(".") for part in parts) or not path.is_file():
+            continue
+        if path.suffix.lower() not in extensions:
+            passed_over[path.suffix.lower() or "(no ending)"] += 1
+            continue
+        name = identity or (parts[0] if len(parts) > 1 else path.stem)
+        references.append(Reference(plain_name(name), path))
     if not references:
         raise GalleryError(
             f"{source}: must hold photos, as a folder per person or one photo named after them, "
             f"but holds none ({', '.join(sorted(extensions))})"
         )
-    return references
+    return FoundPhotos(tuple(references), dict(passed_over))
+
+
+def plain_name(name: str) -> str:
+    """An identity as it is kept and compared: Unicode NFC, single spaces.
+
+    A Mac writes the é of a folder's name as two characters where a keyboard types one.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
@@ -94,7 +140,7 @@ def choose_face(faces: Sequence[Face]) -> tuple[Face | None, str]:
     one's; else nobody can say, and none is.
     """
     if not faces:
-        return None, "no face was found; use a sharper or less cropped photo"
+        return None, "no face was found; take a sharper photo that shows the whole face"
     by_size = sorted(faces, key=lambda face: face.size_px, reverse=True)
     if len(faces) == 1:
         return by_size[0], ""
@@ -115,7 +161,10 @@ def find_disagreements(
     """Exemplars that look like a stranger among those of their identity.
 
     Yields the row and a sentence where an exemplar's best score with another photo of its person
-    is below `STRANGER_SCORE`, or below its best score with somebody else's.
+    is below `STRANGER_SCORE`, or below its best score with somebody else's. Of two such photos
+    that look alike, the one with less support among its own is meant: a photo in the wrong folder
+    does not cast doubt on those of the right one. The only photo of a person is told when it looks
+    like somebody else by more than `LOOKALIKE_SCORE`.
 
     Parameters
     ----------
@@ -124,20 +173,40 @@ def find_disagreements(
     embeddings
         Unit length, shape ``(n, dim)``.
     """
-    vectors = np.asarray(embeddings, np.float32)
-    names = np.array(identities, object)
-    scores = vectors @ vectors.T
-    np.fill_diagonal(scores, -np.inf)
-    for row, name in enumerate(names):
-        own = scores[row][names == name]
-        others = scores[row][names != name]
-        own_best = float(own.max()) if len(own) > 1 else np.nan
-        other_best = float(others.max(initial=-1.0))
-        if own_best < STRANGER_SCORE:
-            yield row, f"unlike every other photo of {name} (best score {own_best:.2f})"
-        elif other_best > STRANGER_SCORE and not own_best > other_best:
-            nearest = names[names != name][int(others.argmax())]
-            yield row, f"as much like {nearest} (score {other_best:.2f}) as like {name}"
+    names, identity = np.unique(np.array(identities, object), return_inverse=True)
+    own, other, nearest = _best_scores(np.asarray(embeddings, np.float32), identity)
+    for row in range(len(own)):
+        alone = np.isneginf(own[row])
+        enough = LOOKALIKE_SCORE if alone else max(own[row], STRANGER_SCORE)
+        if other[row] > enough and own[row] <= own[nearest[row]]:
+            like = f"like {names[identity[nearest[row]]]} (score {other[row]:.2f})"
+            if alone:
+                yield row, f"looks {like}; if both are one person, use one name"
+            else:
+                yield row, f"looks more {like} than like the others ({own[row]:z.2f})"
+        elif not alone and own[row] < STRANGER_SCORE:
+            yield row, f"unlike every other photo of this person (best score {own[row]:z.2f})"
+
+
+def _best_scores(
+    vectors: npt.NDArray[np.float32], identity: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Of each exemplar: best score with its own, with others', and whose row that is.
+
+    −inf where there is no other photo to compare with.
+    """
+    own_best, other_best = np.empty((2, len(vectors)), np.float32)
+    nearest = np.empty(len(vectors), np.intp)
+    for begin in range(0, len(vectors), _BLOCK_ROWS):
+        scores = vectors[begin : begin + _BLOCK_ROWS] @ vectors.T
+        block = slice(begin, begin + len(scores))
+        own = identity[block, None] == identity
+        others = np.where(own, -np.inf, scores)
+        np.fill_diagonal(scores[:, begin:], -np.inf)  # not with itself
+        own_best[block] = np.where(own, scores, -np.inf).max(axis=1)
+        other_best[block] = others.max(axis=1)
+        nearest[block] = others.argmax(axis=1)
+    return own_best, other_best, nearest
 
 
 def refuse_unknown(identity: str, known: Sequence[str]) -> None:
@@ -146,11 +215,21 @@ def refuse_unknown(identity: str, known: Sequence[str]) -> None:
     Raises
     ------
     GalleryError
-        It is not among ``known``.
+        It is not among ``known``, or nobody is.
     """
+    if not known:
+        raise GalleryError(NOBODY)
     if identity in known:
         return
-    near = get_close_matches(identity.casefold(), [name.casefold() for name in known], 1, 0.4)
-    match = next((name for name in known if near and name.casefold() == near[0]), None)
-    hint = f"did you mean {match!r}?" if match else f"enrolled are: {', '.join(sorted(set(known)))}"
-    raise GalleryError(f"there is no identity {identity!r} in the gallery; {hint}")
+    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
+    near = get_close_matches(identity.casefold(), folded, 1, 0.4)
+    raise GalleryError(
+        f"the identity must be one that is enrolled, but {identity!r} is not; "
+        + (f"did you mean {folded[near[0]]!r}?" if near else f"enrolled are {_list(known)}")
+    )
+
+
+def _list(names: Sequence[str]) -> str:
+    names = sorted(set(names))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more

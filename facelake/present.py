@@ -20,7 +20,7 @@ from facelake.export import (
     write_clip_table,
 )
 from facelake.lake import Lake
-from facelake.plot import plot_spans
+from facelake.plot import MAX_PANELS, plot_spans
 from facelake.spans import examined_ranges
 
 _COVERAGE = pa.schema(
@@ -55,10 +55,22 @@ def cut_clips(
         Rows of `schema.CLIPS`.
     errors
         A sentence for each clip that could not be cut; the others are there.
+
+    Raises
+    ------
+    ExportError
+        The folder cannot be made, or ``clips.csv`` not written.
+    ValueError
+        The template or the padding is none.
     """
+    out = Path(out)
     videos = {row["video_id"]: row for row in lake.videos(space).to_pylist()}
     bounds = {name: (row["start_s"], _end_s(row)) for name, row in videos.items()}
     plans = plan_clips(spans, bounds=bounds, pad_s=pad_s, template=template)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"{out}: the folder cannot be made ({error.strerror})") from error
     done, errors = [], []
     for number, plan in enumerate(plans):
         progress(number, len(plans))
@@ -66,7 +78,7 @@ def cut_clips(
         try:
             facts = write_clip(
                 _source(plan, video),
-                Path(out) / plan.clip,
+                out / plan.clip,
                 start_s=plan.cut_start_s,
                 end_s=plan.cut_end_s,
                 stream=video["stream"],
@@ -78,26 +90,46 @@ def cut_clips(
             done.append((plan, facts))
     progress(len(plans), len(plans))
     clips = clip_table(done)
-    write_clip_table(clips, Path(out) / "clips.csv")
+    write_clip_table(clips, out / "clips.csv")
     return clips, errors
 
 
-def draw_timeline(lake: Lake, spans: pa.Table, space: str, **options: Any) -> np.ndarray[Any, Any]:
-    """The Axes of a timeline of these spans; ``options`` as in `facelake.plot.plot_spans`."""
+def draw_timeline(
+    lake: Lake, spans: pa.Table, space: str, *, blind_s: float | None = None, **options: Any
+) -> np.ndarray[Any, Any]:
+    """The Axes of a timeline of these spans.
+
+    Parameters
+    ----------
+    blind_s
+        Neighbouring samples further apart than this have unexamined time between them; ``None``
+        is 2 seconds, and always the usual distance of samples.
+    options
+        As in `facelake.plot.plot_spans`.
+    """
     videos = lake.videos(space)
-    coverage = _coverage(lake, videos["video_id"].to_pylist(), space)
+    if options.get("identities") is not None:
+        spans = spans.filter(pc.is_in(spans["identity"], pa.array(options["identities"])))
+    # Those that get a panel, in plot_spans' order: an archive's other samples need not be read.
+    seen = set(spans["video_id"].to_pylist())
+    rows = videos.select(["video_id", "paths"]).to_pylist()
+    rows.sort(key=lambda row: (row["video_id"] not in seen, row["paths"][0], row["video_id"]))
+    shown = [row["video_id"] for row in rows[: options.get("max_panels", MAX_PANELS)]]
+    coverage = _coverage(lake, shown, space, blind_s)
     return plot_spans(spans, videos=videos, coverage=coverage, **options)
 
 
-def _coverage(lake: Lake, video_ids: list[str], space: str) -> pa.Table:
+def _coverage(lake: Lake, video_ids: list[str], space: str, blind_s: float | None) -> pa.Table:
     """Examined time of the videos: ``video_id, start_s, end_s``, one row per unbroken range."""
     rows = []
     for video_id in video_ids:
-        samples = lake.samples(video_id, space).filter(pc.field("status") == "ok")
+        samples, _ = lake.read_video(video_id, space, columns=("pts",))
+        samples = samples.filter(pc.field("status") == "ok")
         time_s, shown_s = samples["time_s"].to_numpy(), samples["shown_s"].to_numpy()
         # What lies between two samples counts as seen while they are no further apart than usual.
         usual_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
-        ranges = examined_ranges(time_s, shown_s, blind_s=max(2.0, 2.5 * usual_s))
+        widest_s = max(2.0, 2.5 * usual_s) if blind_s is None else blind_s
+        ranges = examined_ranges(time_s, shown_s, blind_s=widest_s)
         rows += [
             {"video_id": video_id, "start_s": start, "end_s": end}
             for start, end in zip(*(edge.tolist() for edge in ranges), strict=True)

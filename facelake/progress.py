@@ -1,15 +1,22 @@
-"""A progress bar on stderr: videos, frames/s, faces, time left."""
+"""How far a long call is, on stderr: a bar where a person watches, a line a minute elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from rich.console import Console
 
-    from rich.progress import Progress
+Say = Callable[[float, float, str], None]
+"""Takes what is done, what is all, and the words for it."""
+
+LINE_EVERY_S = 60.0
+"""In a log file a bar's redraws would be thousands of lines; one a minute shows that it lives."""
 
 
 class Tally(Protocol):
@@ -31,40 +38,20 @@ class Tally(Protocol):
 
 @contextmanager
 def ingest_bar(*, show: bool = True) -> Iterator[Callable[[Tally], None]]:
-    """A function to call with each tally; it draws nothing when ``show`` is false."""
-    with _bar("{task.fields[text]}", show=show) as bar:
-        task = bar.add_task("ingest", total=None, text="starting the workers …")
-
-        def update(tally: Tally) -> None:
-            bar.update(task, total=tally.bytes_total, completed=tally.bytes_done, text=_say(tally))
-
-        yield update
+    """A function to call with each tally; it says nothing when ``show`` is false."""
+    with _progress("starting the workers …", show=show) as say:
+        yield lambda tally: say(tally.bytes_done, tally.bytes_total, describe(tally))
 
 
 @contextmanager
 def count_bar(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A function to call with how many are done and of how many."""
-    with _bar("{task.fields[text]}", show=show) as bar:
-        task = bar.add_task(what, total=None, text=what)
-
-        def update(done: int, total: int) -> None:
-            bar.update(task, total=total, completed=done, text=f"{what} {done}/{total}")
-
-        yield update
+    with _progress(what, show=show) as say:
+        yield lambda done, total: say(done, total, f"{what} {done}/{total}")
 
 
-@contextmanager
-def _bar(text: str, *, show: bool) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(bar_width=24), TextColumn(text))
-    with Progress(*columns, console=console, disable=not show, transient=True) as bar:
-        yield bar
-
-
-def _say(tally: Tally) -> str:
+def describe(tally: Tally) -> str:
+    """A tally in words: videos, frames/s, faces, time left."""
     pace = tally.n_samples / tally.elapsed_s if tally.elapsed_s else 0.0
     left = "" if tally.left_s is None else f", {clock(tally.left_s)} left"
     failed = f", {tally.n_failed} failed" if tally.n_failed else ""
@@ -75,7 +62,51 @@ def _say(tally: Tally) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``."""
+    """A duration as ``m:ss`` or ``h:mm:ss``.
+
+    Examples
+    --------
+    >>> clock(59.6), clock(3725)
+    ('1:00', '1:02:05')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def _progress(text: str, *, show: bool) -> Iterator[Say]:
+    from rich.console import Console
+
+    if not show:
+        yield lambda _done, _total, _text: None
+        return
+    console = Console(stderr=True)
+    if not _can_redraw(console):
+        yield _say_lines()
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=24), TextColumn("{task.fields[text]}", markup=False))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, text=text)
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+
+
+def _can_redraw(console: Console) -> bool:
+    if console.is_jupyter:  # rich draws there with ipywidgets, and warns at each redraw without
+        return find_spec("ipywidgets") is not None
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def _say_lines() -> Say:
+    said_at = time.monotonic()
+
+    def say(_done: float, _total: float, text: str) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= LINE_EVERY_S:
+            said_at = time.monotonic()
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    return say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facelake.errors import CatalogError, GalleryError
+from facelake.gallery import NOBODY
 from facelake.lake import Lake
 from facelake.match import score_identities
 from facelake.schema import SCORES, SPANS, SpanRules, unpack_embeddings
@@ -54,6 +56,40 @@ class SpanSettings:
         )
 
 
+def choose_space(lake: Lake, space: str | None = None, *, for_gallery: bool = True) -> str:
+    """The space to ask a catalog in: the named one, else the one that can answer.
+
+    Parameters
+    ----------
+    space
+        ``None``: of several, that of both the videos and the gallery.
+    for_gallery
+        Whether the gallery's space is wanted where no space has both, or the videos'.
+
+    Raises
+    ------
+    CatalogError
+        The catalog has no such space, none at all, or several that can answer.
+    """
+    known = sorted(lake.spaces)
+    if space is not None and space not in known:
+        raise CatalogError(
+            f"{lake.root}: the space must be one of {', '.join(known) or 'none yet'}, "
+            f"but is {space!r}"
+        )
+    if space is not None or len(known) < 2:
+        return space or lake.only_space()
+    filmed = set(lake.runs()["space"].to_pylist())
+    enrolled = {name for name in known if len(lake.exemplars(name))}
+    wanted = (filmed & enrolled) or (enrolled if for_gallery else filmed) or set(known)
+    if len(wanted) > 1:
+        raise CatalogError(
+            f"{lake.root}: holds faces of several models; name one space with --space: "
+            f"{', '.join(sorted(wanted))}"
+        )
+    return wanted.pop()
+
+
 def space_of(exemplars: pa.Table) -> str:
     """The space that exemplars were embedded in.
 
@@ -63,7 +99,7 @@ def space_of(exemplars: pa.Table) -> str:
         There is no exemplar.
     """
     if not len(exemplars) or "embedding" not in exemplars.column_names:
-        raise GalleryError("nobody is enrolled in this catalog; facelake enrol PHOTOS comes first")
+        raise GalleryError(NOBODY)
     metadata = exemplars.schema.field("embedding").metadata or {}
     return str(metadata[b"space"].decode())
 
@@ -155,18 +191,29 @@ def find_all_spans(
     """
     tables = [SPANS.empty_table()]
     by_video = {row["video_id"]: row for row in lake.videos(space).to_pylist()}
-    for video_id in dict.fromkeys(scores["video_id"].to_pylist()):
-        of_video = scores.filter(pc.field("video_id") == video_id)
-        samples = lake.samples(video_id, space)
+    if identities is not None:
+        scores = scores.filter(pc.is_in(scores["identity"], pa.array(identities, pa.string())))
+    for video_id, of_video in _groups(scores, "video_id"):
+        samples, _ = lake.read_video(video_id, space, columns=("pts",))
         samples = samples.filter(pc.field("status") == "ok")
         path = by_video[video_id]["paths"][0]
-        for identity in sorted(set(of_video["identity"].to_pylist())):
-            if identities is None or identity in identities:
-                found = of_video.filter(pc.field("identity") == identity)
-                tables.append(_spans_of(video_id, path, identity, samples, found, settings))
+        for identity, found in _groups(of_video, "identity"):
+            tables.append(_spans_of(video_id, path, identity, samples, found, settings))
     table = pa.concat_tables(tables)
     order = [(name, "ascending") for name in ("path", "video_id", "start_s", "identity")]
     return table.sort_by(order)
+
+
+def _groups(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
+    """The rows of each value of a text column; sorted once, not filtered once a value."""
+    encoded = table[column].combine_chunks().dictionary_encode()
+    code = encoded.indices.to_numpy()
+    order = np.argsort(code, kind="stable")
+    table = table.take(pa.array(order))
+    bounds = np.searchsorted(code[order], np.arange(len(encoded.dictionary) + 1))
+    for number, value in enumerate(encoded.dictionary.to_pylist()):
+        begin, end = int(bounds[number]), int(bounds[number + 1])
+        yield value, table.slice(begin, end - begin)
 
 
 def _spans_of(

@@ -10,43 +10,56 @@ import pyarrow as pa
 from facelake import __version__
 from facelake.cli.ask import clips, plot, spans
 from facelake.cli.build import enrol, ingest
-from facelake.cli.common import DONE_WITH_FAILURES, FAILED, debugging
+from facelake.cli.common import (
+    DONE_WITH_FAILURES,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    add_debug,
+    debugging,
+)
 from facelake.cli.machine import bench, demo, doctor, info, lab
 from facelake.errors import FacelakeError
 
-__all__ = ["DONE_WITH_FAILURES", "FAILED", "main"]
+__all__ = ["DONE_WITH_FAILURES", "FAILED", "WRONG_USAGE", "main"]
 
 
 class _Group(click.Group):
     """Prints what facelake refuses as one sentence; a traceback only with ``--debug``."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self.commands)  # in the order in which they are needed
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (FacelakeError, ValueError) as error:
+        except BrokenPipeError:  # `| head` has seen enough: click ends quietly
+            raise
+        except (FacelakeError, ValueError, OSError, KeyboardInterrupt) as error:
             # pyarrow's errors are ValueErrors too, and none of ours.
             if debugging(ctx) or isinstance(error, pa.ArrowException):
                 raise
-            click.echo(f"facelake: {error}", err=True)
-        except KeyboardInterrupt:
-            if debugging(ctx):
-                raise
-            click.echo(
-                "facelake: interrupted; the same command goes on where this one stopped", err=True
-            )
-            sys.exit(130)
-        except OSError as error:
-            if debugging(ctx):
-                raise
-            click.echo(f"facelake: {error.filename or ''}: {error.strerror or error}", err=True)
-        sys.exit(FAILED)
+            code, sentence = _told(error)
+        click.echo(f"facelake: {sentence}", err=True)
+        sys.exit(code)
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """Exit code and sentence of what stopped a command."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted; the same command goes on where this one stopped"
+    if isinstance(error, OSError):
+        where = error.filename or "a file"
+        why = error.strerror or error
+        return FAILED, f"{where}: cannot be read or written ({why}); check the path and its rights"
+    sentence = " ".join(str(error).split())  # one line, whatever a library's message holds
+    return (FAILED if isinstance(error, FacelakeError) else WRONG_USAGE), sentence
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:
-    r"""Index an archive of video once; ask who is on screen, when, and how sure, for ever after.
+def main() -> None:
+    """Index an archive of video once; ask who is on screen, when, and how sure, for ever after.
 
     \b
     facelake ingest archive/ -c catalogs/tv              look at the videos, once
@@ -57,8 +70,9 @@ def main(debug: bool) -> None:
     Start with `facelake demo`: all of it once, offline, on footage it makes itself.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with some videos failed.
-    """
+    """  # noqa: D301  (click's \b is a backspace: these lines stay as they are)
 
 
 for command in (demo, ingest, enrol, spans, clips, plot, info, doctor, bench, lab):
     main.add_command(command)
+add_debug(main)

@@ -8,9 +8,11 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from facelake.catalog import Catalog
+from facelake.catalog import Catalog, counted
 from facelake.cli.common import (
+    DASH,
     catalog_option,
+    check_format,
     emit,
     find_spans,
     format_options,
@@ -21,7 +23,7 @@ from facelake.cli.common import (
 _SHOWN = ("video", "identity", "start_s", "end_s", "score_max", "score_mean", "n_hits")
 
 
-@click.command()
+@click.command(short_help="Who is on screen when, and how sure.")
 @catalog_option
 @rules_options
 @format_options
@@ -32,22 +34,26 @@ def spans(
     out: Path | None,
     **rules: Any,
 ) -> None:
-    r"""Who is on screen from when to when, and how sure.
+    """Who is on screen from when to when, and how sure.
 
     Times are seconds in the video's own presentation time; a span is [start_s, end_s). csv, json
-    and parquet also say how far a span's true ends may reach: nobody looked between start_after_s
-    and start_s, or between end_s and end_before_s.
+    and parquet also hold the video's path, its video_id and how far a span's true ends may reach:
+    nobody looked between start_after_s and start_s, or between end_s and end_before_s.
 
     \b
     facelake spans -c catalogs/tv --threshold 0.30
     facelake spans -c catalogs/tv -t 0.35 --identity "Ann Lee" --format csv > ann.csv
-    """
+    facelake spans -c catalogs/tv -t 0.30 --out outputs/spans.parquet
+    """  # noqa: D301
+    kind = check_format(kind, out)
     found = find_spans(catalog, identities, rules)
     emit(found.table, kind, out, shown=_for_people(found.table))
-    click.echo(repr(found), err=True)
+    if len(found):
+        where = "" if out is None or str(out) == DASH else f"{out}: "
+        click.echo(f"{where}{found!r}", err=True)
 
 
-@click.command()
+@click.command(short_help="Cut a clip of each span.")
 @catalog_option
 @rules_options
 @click.option(
@@ -60,9 +66,10 @@ def spans(
 @click.option(
     "--pad-s",
     type=click.FloatRange(min=0.0),
+    metavar="SECONDS",
     default=0.0,
     show_default=True,
-    help="Seconds shown before and after each span.",
+    help="Shown before and after each span.",
 )
 @click.option(
     "--template",
@@ -79,25 +86,31 @@ def clips(
     quiet: bool,
     **rules: Any,
 ) -> None:
-    r"""Cut a clip of each span: exactly its frames, H.264 with sound, playable in a browser.
+    """Cut a clip of each span: exactly its frames, H.264 with sound, playable in a browser.
 
     The videos must still lie where they were ingested from. clips.csv lists the clips with the
     span and the source that each one shows.
 
     \b
     facelake clips -c catalogs/tv --threshold 0.30 --out outputs/clips --pad-s 0.5
-    """
+    facelake clips -c catalogs/tv -t 0.30 --template "{identity}/{video}_{start}.mp4"
+    """  # noqa: D301
     found = find_spans(catalog, identities, rules)
     cut = found.clips(out, pad_s=pad_s, template=template, progress=not quiet)
-    click.echo(f"{len(cut)} clips and clips.csv in {out}", err=True)
+    of = f", of {found!r}" if len(found) else ""
+    click.echo(f"{out}: {counted(len(cut), 'clip')} and clips.csv{of}", err=True)
 
 
-@click.group()
+@click.group(short_help="Draw a timeline of the spans.")
 def plot() -> None:
-    """Draw what a catalog answers."""
+    """Draw what a catalog answers.
+
+    \b
+    facelake plot spans -c catalogs/tv --threshold 0.30 --out outputs/timeline.png
+    """  # noqa: D301
 
 
-@plot.command("spans")
+@plot.command("spans", short_help="A timeline: who is on screen when.")
 @catalog_option
 @rules_options
 @click.option(
@@ -114,12 +127,19 @@ def plot() -> None:
 def plot_spans(
     catalog: Catalog, identities: tuple[str, ...], out: Path, dpi: int, **rules: Any
 ) -> None:
-    """Draw a timeline: one panel per video, one row per person, one bar per span."""
+    """Draw a timeline: one panel per video, one row per person, one bar per span.
+
+    Time that nobody looked at is hatched; the thin brackets at a bar's ends say how far its true
+    ends may reach.
+
+    \b
+    facelake plot spans -c catalogs/tv --threshold 0.30 --out outputs/timeline.png
+    """  # noqa: D301
     from facelake.plot import save_plot
 
     found = find_spans(catalog, identities, rules)
     save_plot(found.plot(), out, dpi=dpi)
-    click.echo(f"{out}: {found!r}", err=True)
+    click.echo(f"{out}: {found!r}" if len(found) else f"{out}: an empty timeline", err=True)
 
 
 def _for_people(table: pa.Table) -> pa.Table:

@@ -27,7 +27,7 @@ _DEVICE = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Look at videos once; their faces go into a catalog.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @catalog_option
 @click.option(
@@ -77,7 +77,7 @@ _DEVICE = click.option(
 def ingest(
     ctx: click.Context, /, sources: tuple[str, ...], catalog: Catalog, quiet: bool, **options: Any
 ) -> None:
-    r"""Look at videos once and put every face into a catalog.
+    """Look at videos once and put every face into a catalog.
 
     SOURCE is a file, a folder or a quoted glob such as 'archive/**/*.mp4'. A folder gives the files
     below it that are videos by their names; a file or glob is taken as it is.
@@ -89,21 +89,30 @@ def ingest(
     \b
     facelake ingest archive/ -c catalogs/tv
     facelake ingest 'tapes/*.mkv' extra.mp4 -c catalogs/tv --every-frame
-    """
+    """  # noqa: D301
     report = catalog.ingest(*sources, progress=not quiet, **options)
     click.echo(str(report), err=True)
     ctx.exit(DONE_WITH_FAILURES if report.n_failed else DONE)
 
 
-@click.command()
+@click.command(short_help="Say who is who, with reference photos.")
 @click.argument("photos", type=click.Path(path_type=Path))
 @catalog_option
-@_PACK
+@click.option(
+    "--identity",
+    metavar="NAME",
+    help="Who all of PHOTOS shows, whatever folders and files are called.",
+)
+@click.option(
+    "--pack",
+    metavar="NAME|FOLDER",
+    help="Models, as for ingest.  [default: those the videos were ingested with]",
+)
 @_DEVICE
 @click.option("--replace", is_flag=True, help="Drop the photos that these people had before.")
 @quiet_option
 def enrol(photos: Path, catalog: Catalog, quiet: bool, **options: Any) -> None:
-    r"""Say who is who: put the faces of reference photos into the catalog's gallery.
+    """Say who is who: put the faces of reference photos into the catalog's gallery.
 
     PHOTOS is a folder with a folder per person or with photos named after the people, or one photo.
     Every usable photo counts; photos with no face, or with several that could be meant, and photos
@@ -112,6 +121,7 @@ def enrol(photos: Path, catalog: Catalog, quiet: bool, **options: Any) -> None:
     \b
     photos/Ann Lee/1.jpg  photos/Ann Lee/2.jpg  photos/Bob.png
     facelake enrol photos/ -c catalogs/tv
-    """
+    facelake enrol IMG_2041.jpg --identity "Ann Lee" -c catalogs/tv
+    """  # noqa: D301
     gallery = catalog.enrol(photos, progress=not quiet, **options)
-    click.echo(repr(gallery))
+    click.echo(repr(gallery), err=True)

@@ -9,12 +9,26 @@ from typing import Any, TypeVar
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
-from facelake.catalog import Catalog, Spans, open_catalog, to_json, write_tabular
-from facelake.gallery import refuse_unknown
+from facelake.catalog import (
+    Catalog,
+    Scores,
+    Spans,
+    open_catalog,
+    to_json,
+    write_file,
+    write_tabular,
+)
+from facelake.gallery import plain_name, refuse_unknown
+from facelake.query import SpanSettings
 
-DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES = 0, 1, 2, 3
+DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
+DASH = "-"
+"""As ``--out``: standard output."""
+
+_DEBUG = "facelake.debug"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +67,7 @@ def rules_options(command: Command) -> Command:
         click.option(
             "--min-hits",
             type=click.IntRange(min=1),
+            metavar="N",
             default=1,
             show_default=True,
             help="Fewest samples with the person that a span must hold.",
@@ -60,28 +75,32 @@ def rules_options(command: Command) -> Command:
         click.option(
             "--miss-s",
             type=seconds,
-            help="Seconds between two hits with looks that did not find the person.  "
+            metavar="SECONDS",
+            help="Longest time between two hits in which looks did not find the person.  "
             "[default: 1, and at least one missed sample]",
         ),
         click.option(
             "--blind-s",
             type=seconds,
-            help="Seconds for which nobody looked that a span tolerates.  "
+            metavar="SECONDS",
+            help="Longest time for which nobody looked that a span tolerates.  "
             "[default: 2, and at least the sampling period]",
         ),
         click.option(
             "--bridge-s",
             type=seconds,
+            metavar="SECONDS",
             default=0.0,
             show_default=True,
-            help="Join spans no further apart than this, in seconds.",
+            help="Join spans no further apart than this.",
         ),
         click.option(
             "--min-span-s",
             type=seconds,
+            metavar="SECONDS",
             default=0.0,
             show_default=True,
-            help="Drop spans shorter than this, in seconds.",
+            help="Drop spans shorter than this.",
         ),
         click.option(
             "--identity",
@@ -89,6 +108,12 @@ def rules_options(command: Command) -> Command:
             multiple=True,
             metavar="NAME",
             help="Only this person; may be given several times.  [default: everybody]",
+        ),
+        click.option(
+            "--space",
+            metavar="NAME",
+            help="Whose embeddings to compare, where the catalog holds several models'; facelake "
+            "info lists them.",
         ),
     ]
     for option in reversed(options):
@@ -100,66 +125,108 @@ def format_options(command: Command) -> Command:
     """``--format`` and ``--out`` of commands that print a table."""
     command = click.option(
         "--out",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to this file.  [default: stdout]",
+        type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        help="Write to this file; its ending says the format.  [default: stdout]",
     )(command)
     return click.option(
         "--format",
         "kind",
         type=click.Choice(["table", "csv", "json", "parquet"]),
-        help="How to print it.  [default: by --out's ending, else table]",
+        help="How to write it.  [default: by --out's ending, else table]",
     )(command)
 
 
 def find_spans(catalog: Catalog, identities: tuple[str, ...], rules: dict[str, Any]) -> Spans:
     """Match the catalog with its gallery and apply the rules."""
-    gallery = catalog.gallery()
-    for identity in identities:  # before the work, not after it
-        refuse_unknown(identity, gallery.identities)
-    return catalog.match(gallery).spans(identities=identities or None, **rules)
+    space = rules.pop("space")
+    SpanSettings(**rules)  # what is wrong is refused before the work, not after it
+    gallery = catalog.gallery(space)
+    for identity in identities:
+        refuse_unknown(plain_name(identity), gallery.identities)
+    scores = catalog.match(gallery)
+    found = scores.spans(identities=identities or None, **rules)
+    if not len(found):
+        click.echo(f"{found!r}: {_best_score(scores, identities)}", err=True)
+    return found
 
 
-def emit(table: pa.Table, kind: str | None, out: Path | None, *, shown: pa.Table | None) -> None:
+def _best_score(scores: Scores, identities: tuple[str, ...]) -> str:
+    """What a person needs to know to choose a threshold that finds something."""
+    rows = scores.table.select(["score", "identity"])
+    if identities:
+        names = pa.array([plain_name(name) for name in identities])
+        rows = rows.filter(pc.is_in(rows["identity"], names))
+    if not len(rows):
+        what = "is most like these people" if len(scores) else "was found in the videos"
+        return f"no face {what}"
+    best = rows.sort_by([("score", "descending")]).slice(0, 1).to_pylist()[0]
+    return f"the best score is {best['score']:.2f}, of {best['identity']}"
+
+
+def check_format(kind: str | None, out: Path | None) -> str:
+    """``--format``, or what ``--out`` ends in; refuses what cannot be, before the work."""
+    to_file = out is not None and str(out) != DASH
+    kinds = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    if kind is None and out is not None and to_file and out.suffix.lower() not in kinds:
+        raise click.UsageError(
+            f"--out {out}: the ending must be one of {', '.join(kinds)}, or give --format"
+        )
+    if kind is None:
+        kind = kinds[out.suffix.lower()] if out is not None and to_file else "table"
+    if kind == "parquet" and not to_file:
+        raise click.UsageError("--format parquet needs --out FILE")
+    return kind
+
+
+def emit(table: pa.Table, kind: str, out: Path | None, *, shown: pa.Table) -> None:
     """Print a table, or write it to a file.
 
     Parameters
     ----------
     kind
-        ``None`` goes by the file's ending, or is a table for people.
+        As `check_format` gives it.
     shown
         What people see where they see less than machines.
     """
-    kind = kind or _kind_of(out)
-    if out is None and kind == "parquet":
-        raise click.UsageError("--format parquet needs --out FILE")
-    if kind == "table":
-        text = render(table if shown is None else shown)
-        if out is None:
-            click.echo(text)
+    if out is not None and str(out) != DASH:
+        if kind == "table":
+            text = render(shown, to_terminal=False) + "\n"
+            write_file(out, lambda part: part.write_text(text, "utf-8"))
         else:
-            out.write_text(text + "\n", "utf-8")
-    elif out is not None:
-        write_tabular(table, out, kind)
-        click.echo(f"{out}: {len(table)} rows", err=True)
+            write_tabular(table, out, kind)
+    elif kind == "table":
+        click.echo(render(shown, to_terminal=sys.stdout.isatty()))
     elif kind == "json":
-        click.echo(to_json(table))
+        click.echo(to_json(table).encode())  # JSON is UTF-8, whatever the terminal speaks
     else:
         csv.write_csv(table, sys.stdout.buffer)
 
 
-def render(table: pa.Table) -> str:
-    """A table for people, as wide as it needs to be."""
+def render(table: pa.Table, *, to_terminal: bool) -> str:
+    """A table for people. A terminal's width folds long names; nothing is ever cut off."""
     from rich.console import Console
     from rich.table import Table
 
     pretty = Table(box=None, pad_edge=False, header_style="bold")
     for field in table.schema:
         number = pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
-        pretty.add_column(field.name, justify="right" if number else "left", no_wrap=True)
+        pretty.add_column(
+            field.name,
+            justify="right" if number else "left",
+            no_wrap=number,
+            min_width=len(field.name),
+            overflow="fold",
+        )
     for row in table.to_pylist():
         pretty.add_row(*(_cell(name, value) for name, value in row.items()))
-    # Wide enough for any row: a pipe has no width, and a cut-off name is a wrong name.
-    console = Console(width=None if sys.stdout.isatty() else 400, highlight=False, markup=False)
+    # A pipe has no width: a cut-off or folded name is a wrong name there.
+    console = Console(
+        width=None if to_terminal else 100_000,
+        force_terminal=to_terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as capture:
         console.print(pretty)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
@@ -173,22 +240,32 @@ def _cell(name: str, value: Any) -> str:
     return str(value)
 
 
-def _kind_of(out: Path | None) -> str:
-    if out is None:
-        return "table"
-    kinds = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
-    if out.suffix.lower() not in kinds:
-        raise click.UsageError(
-            f"--out {out}: the ending must be .csv, .json, .parquet or .txt, or give --format"
+def add_debug(command: click.Command) -> None:
+    """Give a command and those below it ``--debug``, so that it may stand anywhere."""
+    command.params.append(
+        click.Option(
+            ["--debug"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_note_debug,
+            help="Show tracebacks.",
         )
-    return kinds[out.suffix.lower()]
+    )
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        add_debug(below)
+
+
+def _note_debug(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_DEBUG] = True  # one dictionary for a command and the groups above it
 
 
 def debugging(ctx: click.Context) -> bool:
     """Whether ``--debug`` was given."""
-    return bool(ctx.find_root().params.get("debug"))
+    return bool(ctx.meta.get(_DEBUG))
 
 
 def quiet_option(command: Command) -> Command:
-    """``--quiet``: no progress bar."""
-    return click.option("--quiet", "-q", is_flag=True, help="No progress bar.")(command)
+    """``--quiet``: no progress."""
+    return click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")(command)

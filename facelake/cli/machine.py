@@ -8,14 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
 
 from facelake.catalog import Catalog
-from facelake.cli.common import DONE, FAILED, catalog_option, quiet_option
+from facelake.cli.common import DONE, FAILED, catalog_option, emit, quiet_option
 from facelake.errors import FacelakeError
 from facelake.progress import clock
 
+_KIND = click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
 
-@click.command()
+
+@click.command(short_help="All of it once, offline, on footage it makes itself.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -23,15 +33,23 @@ from facelake.progress import clock
     show_default=True,
     help="Folder for everything the demo makes.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Worker processes on this machine.  [default: one per core]",
+)
 @quiet_option
 @click.pass_context
 def demo(ctx: click.Context, out: Path, workers: int | None, quiet: bool) -> None:
     """All of it once, offline: make footage, ingest, enrol, find spans, cut clips, compare.
 
     The footage is a camera moving over face pictures that ship inside installed wheels, with cuts
-    that are known, so that what facelake finds can be compared with what was planted.
-    """
+    that are known, so that what facelake finds can be compared with what was planted. The exit
+    code is 1 when too little of it is found.
+
+    \b
+    facelake demo --out outputs/demo
+    """  # noqa: D301
     from facelake.demo import run_demo
 
     result = run_demo(out, workers=workers, progress=not quiet)
@@ -39,20 +57,36 @@ def demo(ctx: click.Context, out: Path, workers: int | None, quiet: bool) -> Non
     ctx.exit(DONE if result.passed else FAILED)
 
 
-@click.command()
+@click.command(short_help="What is in a catalog, and what failed.")
 @catalog_option
-@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table")
-def info(catalog: Catalog, kind: str) -> None:
-    """What is in a catalog: videos, hours, faces, failures, models, providers, who is enrolled."""
+@click.option("--videos", is_flag=True, help="List the videos, one a row, instead of the summary.")
+@_KIND
+def info(catalog: Catalog, videos: bool, kind: str) -> None:
+    """What is in a catalog: videos, hours, faces, failures, models, providers, who is enrolled.
+
+    \b
+    facelake info -c catalogs/tv
+    facelake info -c catalogs/tv --videos
+    """  # noqa: D301
+    if videos:
+        table = catalog.videos()
+        emit(table, kind, None, shown=_for_people(table))
+        return
     told = catalog.info()
     click.echo(json.dumps(told, indent=1, ensure_ascii=False) if kind == "json" else _say(told))
 
 
-@click.command()
-@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table")
+@click.command(short_help="Is this machine right, and how to mend what is not.")
+@_KIND
 @click.pass_context
 def doctor(ctx: click.Context, kind: str) -> None:
-    """Is this machine right? What is installed, what runs, and how to mend what is missing."""
+    """Is this machine right? What is installed, what runs, and how to mend what is missing.
+
+    The exit code is 0 where videos can be ingested, and 1 where not.
+
+    \b
+    facelake doctor
+    """  # noqa: D301
     from rich.console import Console
 
     from facelake.doctor import can_ingest, diagnose, render
@@ -65,36 +99,60 @@ def doctor(ctx: click.Context, kind: str) -> None:
     ctx.exit(DONE if can_ingest(findings) else FAILED)
 
 
-@click.command()
+@click.command(short_help="How fast: insightface frame by frame, and facelake.")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option(
-    "--sample-fps", type=click.FloatRange(min=0.0, min_open=True), help="Frames a second."
+    "--sample-fps",
+    type=click.FloatRange(min=0.0, min_open=True),
+    help="Frames looked at a second, at most.  [default: every frame]",
 )
-@click.option("--runs", type=click.IntRange(min=1), default=3, show_default=True, help="Of each.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes.")
-@click.option("--format", "kind", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How often each is run; medians are compared.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Worker processes on this machine.  [default: one per core]",
+)
+@_KIND
+@quiet_option
 def bench(
     sources: tuple[str, ...],
     sample_fps: float | None,
     runs: int,
     workers: int | None,
     kind: str,
+    quiet: bool,
 ) -> None:
     """How fast: insightface's own classes frame by frame, and facelake, on the same frames.
 
     Both look at every frame (or --sample-fps), at the same input size, with all cores, in one run,
     in turns. Printed are frames a second, the ratio, seconds by stage and peak memory.
-    """
+
+    \b
+    facelake bench archive/sample.mp4
+    """  # noqa: D301
     from facelake.bench import compare_speed
 
-    result = compare_speed(sources, sample_fps=sample_fps, runs=runs, workers=workers)
+    result = compare_speed(
+        sources, sample_fps=sample_fps, runs=runs, workers=workers, progress=not quiet
+    )
     click.echo(json.dumps(result.to_dict(), indent=1) if kind == "json" else str(result))
 
 
-@click.command()
+@click.command(short_help="Open JupyterLab in the notebooks' folder.")
 @click.argument("folder", default="notebooks", type=click.Path(path_type=Path))
-def lab(folder: Path) -> None:
-    """Open JupyterLab in the notebooks' folder."""
+@click.pass_context
+def lab(ctx: click.Context, folder: Path) -> None:
+    """Open JupyterLab in the notebooks' folder.
+
+    \b
+    facelake lab notebooks/
+    """  # noqa: D301
     import subprocess
     import sys
     from importlib.util import find_spec
@@ -103,30 +161,58 @@ def lab(folder: Path) -> None:
         raise FacelakeError("JupyterLab is not installed; pip install 'facelake[lab]'")
     if not folder.is_dir():
         raise FacelakeError(f"{folder}: there is no such folder; name the one with your notebooks")
-    subprocess.run([sys.executable, "-m", "jupyterlab", str(folder)], check=False)
+    ended = subprocess.run([sys.executable, "-m", "jupyterlab", str(folder)], check=False)
+    ctx.exit(ended.returncode)
+
+
+_VIDEO_COLUMNS = (
+    "video", "status", "duration_s", "n_samples", "n_faces", "n_tracks", "decoder", "error",
+)  # fmt: skip
+
+
+def _for_people(videos: pa.Table) -> pa.Table:
+    """The columns a person reads, in order of the files' names."""
+    names = [_named(paths) for paths in videos["paths"].to_pylist()]
+    named = videos.append_column("video", pa.array(names, pa.string()))
+    return named.select(list(_VIDEO_COLUMNS)).sort_by("video")
+
+
+def _named(paths: list[str]) -> str:
+    """The first of a video's files by name, and how many more hold the same."""
+    more = f" (+{len(paths) - 1} of the same content)" if len(paths) > 1 else ""
+    return Path(paths[0]).name + more
 
 
 def _say(told: dict[str, Any]) -> str:
-    lines = [
-        f"{told['catalog']}: {told['n_videos']} videos "
-        f"({told['n_ok']} ok, {told['n_partial']} partial, {told['n_failed']} failed), "
-        f"{clock(told['hours'] * 3600)} of footage, {told['bytes'] / 1e6:.1f} MB",
-        f"  looked at   {told['n_samples']:,} frames",
-        f"  found       {told['n_faces']:,} faces in {told['n_tracks']:,} tracks",
+    rows = [
+        (
+            "videos",
+            f"{told['n_videos']:,} ({told['n_ok']:,} ok, {told['n_partial']:,} partial, "
+            f"{told['n_failed']:,} failed), {clock(told['hours'] * 3600)} of footage",
+        ),
+        (
+            "looked at",
+            f"{told['n_samples']:,} frames: {told['n_faces']:,} faces "
+            f"in {told['n_tracks']:,} tracks",
+        ),
+        ("decoded by", _counts(told["decoders"], " videos")),
+        ("ran on", _counts(told["providers"], " videos")),
+        ("on disk", f"{told['bytes'] / 1e6:,.1f} MB"),
     ]
     for space, facts in told["spaces"].items():
-        lines.append(
-            f"  space       {space}: pack {facts['pack']}, {facts['dim']} dimensions; "
-            f"licence: {facts['licence']}"
-        )
-        people = told["enrolled"].get(space) or {}
-        names = ", ".join(f"{name} ({n})" for name, n in sorted(people.items()))
-        lines.append(f"  enrolled    {names or 'nobody yet; facelake enrol PHOTOS'}")
-    for what in ("providers", "decoders"):
-        counts = ", ".join(f"{name} ({n} videos)" for name, n in sorted(told[what].items()))
-        lines.append(f"  {what:11s} {counts or '–'}")
-    lines += [
-        f"  {trouble['status']:11s} {trouble['paths'][0]}: {trouble['error']}"
-        for trouble in told["troubles"]
-    ]
-    return "\n".join(lines)
+        rows += [
+            ("space", f"{space} ({facts['dim']} dimensions), of the pack {facts['pack']}"),
+            ("  licence", facts["licence"]),
+            ("  enrolled", _people(told["enrolled"].get(space, {}))),
+        ]
+    for trouble in told["troubles"]:
+        rows.append((trouble["status"], f"{trouble['paths'][0]}: {trouble['error']}"))
+    return "\n".join([str(told["catalog"]), *(f"  {name:10s}  {what}" for name, what in rows)])
+
+
+def _counts(counts: dict[str, int], what: str = "") -> str:
+    return ", ".join(f"{name} ({n:,}{what})" for name, n in sorted(counts.items())) or "–"
+
+
+def _people(counts: dict[str, int]) -> str:
+    return _counts(counts) if counts else "nobody yet; facelake enrol PHOTOS -c CATALOG"
