@@ -29,6 +29,9 @@ FORMATS = (
     "aac,ac3,aiff,asf,av1,avi,dv,flac,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp3,"
     "mp4,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,vc1,wav,webm,webm_dash_manifest,yuv4mpegpipe"
 )
+# MPEG program streams (.mpg, .vob) write down few times, and after a seek FFmpeg guesses others
+# than from the start. They must be read from the start.
+NO_SEEK_FORMATS = frozenset({"mpeg"})
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 

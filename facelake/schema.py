@@ -59,9 +59,9 @@ class IngestSettings:
     nms_iou: float = 0.4
 
     def __post_init__(self) -> None:
-        if self.sample_fps is not None and not self.sample_fps > 0:
+        if self.sample_fps is not None and not 0 < self.sample_fps < float("inf"):
             raise ValueError(
-                f"sample_fps must be above 0, but is {self.sample_fps}; "
+                f"sample_fps must be above 0 and finite, but is {self.sample_fps}; "
                 "give None (--every-frame) to look at every frame"
             )
         if self.decoder not in ("auto", "decord", "pyav"):

@@ -210,6 +210,21 @@ def test_other_containers_give_the_same_frames(tmp_path: Path, name: str) -> Non
     assert_same_frames(tmp_path / "clip.mp4", watch(source), 3.05, 4.45)
 
 
+@pytest.mark.parametrize("start_s", [1.3, 2.9, 4.18, 6.5])
+def test_a_program_stream_is_read_from_its_start(tmp_path: Path, start_s: float) -> None:
+    # After a seek FFmpeg gives the frames of a program stream other times.
+    source = film(
+        tmp_path / "tape.mpg",
+        list(range(200)),
+        time_base=Fraction(1, 25),
+        codec="mpeg2video",
+        gop=12,
+    )
+    seen = watch(source)
+    write_clip(source, tmp_path / "clip.mp4", start_s=start_s, end_s=start_s + 1)
+    assert_same_frames(tmp_path / "clip.mp4", seen, start_s, start_s + 1)
+
+
 @given(
     st.integers(0, 10**7),
     st.integers(1, 10**5),

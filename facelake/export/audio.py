@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from facelake.media import open_media
+from facelake.media import NO_SEEK_FORMATS, open_media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -168,14 +168,14 @@ def _iter_frames(
         if not isinstance(audio, AudioStream) or audio.codec_context is None:
             return
         try:
-            if seek:
+            if seek and container.format.name not in NO_SEEK_FORMATS:
                 _seek(container, audio, start_s)
             for packet in container.demux(audio, video):
                 if _is_over(packet, end_s, lead_s=_PICTURE_LEAD_S if packet.stream == video else 1):
                     return
                 if packet.stream == audio:
                     yield from _decode(cast("av.Packet[AudioStream]", packet), start_s)
-        except FFmpegError:
+        except (FFmpegError, IndexError):  # IndexError: see `media.iter_packets`
             return  # the file can be read no further
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from facelake.errors import ExportError
+from facelake.media import NO_SEEK_FORMATS, iter_packets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +143,8 @@ def _seek(
         stream.codec_context.thread_count = 1
     if approach.back_s is None or stream.start_time is None:
         return False
+    if container.format.name in NO_SEEK_FORMATS:
+        return False
     target = interval.start_pts - math.ceil(Fraction(approach.back_s) / interval.time_base)
     if target <= stream.start_time:
         return False
@@ -204,7 +207,7 @@ def _iter_packets(
     from av.packet import Packet
 
     try:
-        yield from container.demux(stream)
+        yield from iter_packets(container, stream)
     except FFmpegError:
         flush: Packet[Any] = Packet()
         flush.stream = stream

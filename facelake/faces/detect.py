@@ -76,6 +76,12 @@ class Detector:
                 "the detector must have 9 outputs (scores, boxes and landmarks at three strides), "
                 f"but has {len(session.get_outputs())}; only SCRFD models with key points fit"
             )
+        sides = [side for side in session.get_inputs()[0].shape[2:] if isinstance(side, int)]
+        if any(side != size for side in sides):
+            raise PackError(
+                f"the detector must read {size}×{size} pixels (det_size), but this file was made "
+                f"for {sides[0]}; give that as det_size, or take a model with a free input size"
+            )
 
     def detect(self, image: npt.NDArray[np.uint8]) -> Detections:
         """The faces of one RGB frame, shape ``(height, width, 3)``."""

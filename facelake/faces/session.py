@@ -61,7 +61,7 @@ def open_session(
     if ran != provider:
         raise EngineError(
             f"{model.name}: must run on {provider}, but onnxruntime fell back to {ran}; "
-            "facelake doctor says what is missing"
+            "facelake doctor says what is missing, and --device cpu does without"
         )
     return session
 

@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from facelake.errors import VideoError
-from facelake.media import frame_rgb, open_media
+from facelake.media import frame_rgb, iter_packets, open_media
 from facelake.schema import DecoderName, Stretch, VideoFacts
 
 if TYPE_CHECKING:
     import av
+    from av.video.stream import VideoStream
 
 PYAV: DecoderName = "pyav"
 DECORD: DecoderName = "decord"
@@ -30,6 +31,7 @@ Image = npt.NDArray[np.uint8]
 # decord decodes ahead without limit between two calls, so it is asked for large batches and sent
 # back to the start after each; this bounds both.
 _BATCH_BYTES = 128 << 20
+_SEEK_BACK_S = (0, 1, 5, 25)
 _TIME_TOLERANCE_S = 2e-3  # decord's times are float32 of seconds: 1000 s is known to 6e-5
 
 
@@ -169,9 +171,10 @@ class FrameReader:
     def _frames_from(
         self, seek_pts: int | None, first_pts: int
     ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decoded frames in order of time, from the key frame at ``seek_pts`` on."""
-        if seek_pts is not None:
-            frames = self._decoded(seek_pts)
+        """Decoded frames in order of time, from a key frame at or before ``first_pts`` on."""
+        for start_pts in self._seek_points(seek_pts):
+            n_bad_before = self.n_bad_packets
+            frames = self._decoded(start_pts)
             first = next(frames, None)
             # Some containers flag key frames that are none, or seek too far: then this is no
             # place to start from.
@@ -179,7 +182,19 @@ class FrameReader:
                 yield first
                 yield from frames
                 return
+            self.n_bad_packets = n_bad_before
         yield from self._decoded(None)
+
+    def _seek_points(self, seek_pts: int | None) -> Iterator[int]:
+        """Times to seek to, in turn, in the hope of a key frame that comes early enough."""
+        if seek_pts is None:
+            return
+        # A transport stream has no table of key frames: FFmpeg looks for the decode time instead,
+        # finds packets after the key frame, and must be sent back a little.
+        for back_s in _SEEK_BACK_S:
+            start_pts = seek_pts - round(back_s / self.facts.time_base)
+            if start_pts > self.facts.start_pts:
+                yield start_pts
 
     def _decoded(self, seek_pts: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
         last = None
@@ -195,7 +210,7 @@ class FrameReader:
         from av.error import FFmpegError
 
         with open_media(self.path) as container:
-            stream = container.streams[self.facts.stream]
+            stream = cast("VideoStream", container.streams[self.facts.stream])
             # One thread: the workers already keep every core busy.
             stream.codec_context.thread_count = 1
             if seek_pts is not None:
@@ -203,7 +218,7 @@ class FrameReader:
                     container.seek(seek_pts, stream=stream, backward=True)
                 except FFmpegError:
                     return
-            packets = container.demux(stream)
+            packets = iter_packets(container, stream)
             while True:
                 try:
                     packet = next(packets)
@@ -214,7 +229,7 @@ class FrameReader:
                     return
                 self._alive()
                 try:
-                    frames = cast("list[av.VideoFrame]", packet.decode())
+                    frames = packet.decode()
                 except FFmpegError:
                     self.n_bad_packets += 1
                     continue

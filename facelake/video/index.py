@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from facelake.errors import VideoError
-from facelake.media import open_media
+from facelake.media import iter_packets, open_media
 from facelake.schema import VideoFacts, VideoIndex
 from facelake.video.bitstream import starts_decoding
 
@@ -136,7 +136,7 @@ def _read_packets(
     packets = _Packets()
     codec = stream.codec_context.codec.canonical_name
     extradata = stream.codec_context.extradata or b""
-    source = container.demux(stream)
+    source = iter_packets(container, stream)
     while True:
         try:
             packet = next(source)
@@ -227,7 +227,7 @@ def _first_picture(path: str | Path, stream_index: int) -> tuple[int, int, str, 
         width, height = stream.width, stream.height
         pixel_format, rotation = stream.codec_context.pix_fmt or "", 0
         try:
-            for n_read, packet in enumerate(container.demux(stream)):
+            for n_read, packet in enumerate(iter_packets(container, stream)):
                 try:
                     frames = packet.decode()
                 except FFmpegError:

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from facelake.media import NO_SEEK_FORMATS
 from facelake.schema import Stretch, VideoIndex
 
 # A task of a few seconds on one core: long enough to hide Dask's millisecond, short enough to
@@ -22,7 +23,8 @@ def plan_stretches(index: VideoIndex, sample_fps: float | None) -> list[Stretch]
 
     The sampling grid starts at the video's first frame: of each ``1 / sample_fps`` seconds the
     first frame is looked at. ``None`` looks at every frame. Stretches are cut at key frames, and
-    within groups of pictures where decoding the part before again is cheap.
+    within groups of pictures where decoding the part before again is cheap. A program stream is one
+    stretch.
 
     A video without times is one stretch, sampled while it is decoded.
     """
@@ -77,6 +79,8 @@ def shown_seconds(index: VideoIndex, positions: npt.NDArray[np.int64]) -> npt.ND
 
 def _cut_points(index: VideoIndex, want: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Start pts of each stretch."""
+    if index.facts.container in NO_SEEK_FORMATS:
+        return index.pts[:1]
     keys = np.searchsorted(index.pts, index.key_pts)
     starts = np.unique(np.concatenate([[0], keys])).astype(np.int64)
     ends = np.append(starts[1:], len(index.pts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Found:
     paths
         Absolute, each once, sorted.
     passed_over
-        Files of folders that are no videos by their extension: extension → how many.
+        Files of folders that are no videos by their extension, or whose names are not Unicode and
+        fit into no table: extension or reason → how many.
     """
 
     paths: tuple[Path, ...]
@@ -36,8 +38,9 @@ class Found:
 def find_videos(sources: Iterable[str | Path]) -> Found:
     """The video files that files, folders and globs name.
 
-    A file, or a glob's match, is taken whatever its name; a folder gives the files below it with a
-    video's extension. Hidden files and folders are left out of folders.
+    A file, or one that a glob matches, is taken whatever its extension; a folder, or one that a
+    glob without ``**`` matches, gives the files below it with a video's extension. Hidden files
+    and folders are left out of folders.
 
     Raises
     ------
@@ -47,7 +50,10 @@ def find_videos(sources: Iterable[str | Path]) -> Found:
     paths: set[Path] = set()
     passed_over: Counter[str] = Counter()
     for source in sources:
-        found, left = _resolve(str(source))
+        try:
+            found, left = _resolve(str(source))
+        except OSError as error:
+            raise SourceError(f"{source}: the source cannot be read ({error.strerror})") from error
         if not found:
             beside = f"; there are {_count(left)}" if left else ""
             raise SourceError(
@@ -62,34 +68,60 @@ def find_videos(sources: Iterable[str | Path]) -> Found:
 
 
 def _resolve(source: str) -> tuple[list[Path], Counter[str]]:
-    path = Path(source).expanduser()
+    # Path.expanduser raises where "~draft.mp4" is a file and "draft" no user.
+    path = Path(os.path.expanduser(source))  # noqa: PTH111
     if "://" in source:
         raise SourceError(
             f"{source}: sources must be files of this machine or of a mounted disk, not URLs"
         )
     if path.is_dir():
         return _walk(path)
+    if path.is_file():
+        return _sorted_out([path], any_extension=True)
     if path.exists():
-        return [path.absolute()], Counter()
+        raise SourceError(f"{source}: a source must be a file or a folder, but is neither")
     if has_magic(source):
-        # glob.glob, not Path.glob: the pattern may be absolute.
-        matches = (Path(p) for p in glob(str(path), recursive=True))  # noqa: PTH207
-        return [p.absolute() for p in matches if p.is_file()], Counter()
+        return _match(str(path))
     raise SourceError(f"{source}: there is no such file or folder")
 
 
-def _walk(folder: Path) -> tuple[list[Path], Counter[str]]:
-    found, left = [], Counter[str]()
-    for path in folder.rglob("*"):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if not path.is_file():
-            continue
-        if path.suffix.lower() in EXTENSIONS:
-            found.append(path.absolute())
-        else:
-            left[path.suffix.lower() or "(no extension)"] += 1
+def _match(pattern: str) -> tuple[list[Path], Counter[str]]:
+    # glob.glob, not Path.glob: the pattern may be absolute.
+    matches = [Path(match) for match in glob(pattern, recursive=True)]  # noqa: PTH207
+    found, left = _sorted_out([path for path in matches if path.is_file()], any_extension=True)
+    if "**" not in pattern:  # which has matched the files of the folders as well
+        for folder in filter(Path.is_dir, matches):
+            more, beside = _walk(folder)
+            found, left = found + more, left + beside
     return found, left
+
+
+def _walk(folder: Path) -> tuple[list[Path], Counter[str]]:
+    shown = (
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    return _sorted_out((path for path in shown if path.is_file()), any_extension=False)
+
+
+def _sorted_out(files: Iterable[Path], *, any_extension: bool) -> tuple[list[Path], Counter[str]]:
+    """The videos among files, absolute, and what the others are."""
+    found, left = [], Counter[str]()
+    for file in files:
+        path = file.absolute()
+        if not any_extension and path.suffix.lower() not in EXTENSIONS:
+            left[_printable(path.suffix.lower()) or "(no extension)"] += 1
+        elif _printable(str(path)) != str(path):
+            left["(name is not Unicode)"] += 1
+        else:
+            found.append(path)
+    return found, left
+
+
+def _printable(name: str) -> str:
+    """The name with a mark for each byte that is not Unicode."""
+    return name.encode(errors="replace").decode()
 
 
 def _count(left: Counter[str]) -> str:

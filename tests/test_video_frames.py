@@ -1,0 +1,590 @@
+"""The frames that come out are the frames that were asked for: they carry their own numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facelake.errors import VideoError
+from facelake.media import frame_rgb
+from facelake.schema import DecoderName, Stretch, VideoIndex
+from facelake.testing import cases, footage
+from facelake.testing.cases import Case
+from facelake.video import FrameReader, index_video, plan_stretches
+
+Make = Callable[[str], Case]
+Answer = list[tuple[int, int | None]]
+"""pts and number of each frame, ``None`` for a picture that shows none."""
+
+# Each frame of these carries a time; of the second stream's case the film is the black first one.
+TIMED = [
+    name
+    for name in cases.WHOLE_CASES
+    if name not in ("mpeg4_avi", "no_timestamps", "second_stream")
+]
+# Where decord is accepted and does it. x265's ten bits are accepted and make it fail aloud.
+BY_DECORD = [
+    "closed_gop", "variable_rate", "hole", "late_start", "vp9", "odd_size", "rotated_90",
+    "rotated_180", "rotated_270", "with_sound",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    folder = tmp_path_factory.mktemp("cases")
+    made: dict[str, Case] = {}
+
+    def case(name: str) -> Case:
+        if name not in made:
+            made[name] = cases.make_case(name, folder)
+        return made[name]
+
+    return case
+
+
+def number(image: npt.NDArray[np.uint8]) -> int | None:
+    try:
+        return footage.read_number(image)
+    except ValueError:
+        return None
+
+
+def read(
+    path: Path, sample_fps: float | None, decoder: DecoderName = "pyav"
+) -> tuple[Answer, FrameReader]:
+    index = index_video(path)
+    reader = FrameReader(path, index.facts, decoder=decoder)
+    return read_all(reader, plan_stretches(index, sample_fps)), reader
+
+
+def read_all(reader: FrameReader, stretches: list[Stretch]) -> Answer:
+    return [(pts, number(image)) for s in stretches for pts, image in reader.frames(s)]
+
+
+@cache
+def decoded(path: Path) -> Answer:
+    """The witness: PyAV from the start to the end, one thread, bad packets left out."""
+    answer: Answer = []
+    with av.open(str(path)) as container:
+        film = container.streams.video[0]
+        film.codec_context.thread_count = 1
+        for packet in container.demux(film):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            answer += [(f.pts, number(frame_rgb(f))) for f in frames if f.pts is not None]
+    return answer
+
+
+def decoded_pts(path: Path) -> list[int | None]:
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        return [frame.pts for frame in container.decode(video=0)]
+
+
+def expected_numbers(times_s: tuple[float, ...], sample_fps: float | None) -> list[int]:
+    """The first frame of each slot, by the planted times, in exact arithmetic."""
+    if sample_fps is None:
+        return list(range(len(times_s)))
+    exact = [Fraction(round(time * 90_000), 90_000) for time in times_s]
+    slots = [int((time - exact[0]) * Fraction(sample_fps)) for time in exact]
+    return [n for n in range(len(slots)) if n == 0 or slots[n] > slots[n - 1]]
+
+
+# Whole files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sample_fps", [5.0, None])
+@pytest.mark.parametrize("name", TIMED)
+def test_pyav_gives_the_wanted_frames_at_their_times(
+    name: str, sample_fps: float | None, make: Make
+) -> None:
+    case = make(name)
+    answer, reader = read(case.path, sample_fps)
+    wanted = expected_numbers(case.times_s, sample_fps)
+    assert [n for _, n in answer] == wanted
+    time_base = float(reader.facts.time_base)
+    times = [case.times_s[n] for n in wanted]
+    np.testing.assert_allclose([pts * time_base for pts, _ in answer], times, atol=1e-9)
+    assert set(answer) <= set(decoded(case.path))
+    assert (reader.decoder, reader.n_bad_packets) == ("pyav", 0)
+
+
+@pytest.mark.parametrize("sample_fps", [5.0, None])
+@pytest.mark.parametrize("name", BY_DECORD)
+def test_decord_gives_the_same_frames_where_it_is_accepted(
+    name: str, sample_fps: float | None, make: Make
+) -> None:
+    pytest.importorskip("decord")
+    answer, reader = read(make(name).path, sample_fps, "decord")
+    assert answer == read(make(name).path, sample_fps, "pyav")[0]
+    assert (reader.decoder, reader.reason) == ("decord", "the packets prove it safe")
+
+
+@pytest.mark.parametrize("name", ["closed_gop", "rotated_90", "vp9"])
+def test_decords_pictures_differ_from_pyavs_by_no_more_than_rounding(name: str, make: Make) -> None:
+    pytest.importorskip("decord")
+    index = index_video(make(name).path)
+    (stretch,) = plan_stretches(index, 5.0)
+    for (_, one), (_, other) in zip(
+        FrameReader(make(name).path, index.facts, decoder="decord").frames(stretch),
+        FrameReader(make(name).path, index.facts, decoder="pyav").frames(stretch),
+        strict=True,
+    ):
+        assert one.dtype == other.dtype == np.uint8
+        assert np.abs(one.astype(int) - other.astype(int)).mean() < 2
+
+
+@pytest.mark.parametrize("sample_fps", [5.0, None])
+@pytest.mark.parametrize("name", [*cases.WHOLE_CASES, *("truncated", "bit_flips")])
+def test_left_to_itself_it_gives_pyavs_frames_whatever_the_file(
+    name: str, sample_fps: float | None, make: Make
+) -> None:
+    answer, _ = read(make(name).path, sample_fps, "auto")
+    assert answer == read(make(name).path, sample_fps, "pyav")[0]
+
+
+@pytest.mark.parametrize("name", ["mpeg4_avi", "no_timestamps"])
+@pytest.mark.parametrize(("sample_fps", "step"), [(5.0, 5), (None, 1), (10.0, 2.5), (50.0, 1)])
+def test_a_file_without_times_is_counted_through(
+    name: str, sample_fps: float | None, step: float, make: Make
+) -> None:
+    answer, reader = read(make(name).path, sample_fps)
+    slots = [int(n / step) for n in range(60)]
+    wanted = [n for n in range(60) if n == 0 or slots[n] > slots[n - 1]]
+    assert [n for _, n in answer] == wanted
+    times = [float(pts * reader.facts.time_base) for pts, _ in answer]
+    np.testing.assert_allclose(times, np.array(wanted) / 25, atol=1e-9)
+
+
+def test_the_film_is_read_from_its_own_stream(tmp_path: Path) -> None:
+    small = (footage.numbered_frame(900 + n, 80, 80) for n in range(30))
+    path = footage.write_video(
+        tmp_path / "two.mkv", small, second_stream=footage.numbered_frames(30)
+    )
+    assert [n for _, n in read(path, None, "auto")[0]] == list(range(30))
+
+
+@pytest.mark.parametrize("name", ["rotated_90", "rotated_270", "odd_size"])
+def test_frames_have_the_size_that_the_index_tells(name: str, make: Make) -> None:
+    index = index_video(make(name).path)
+    for decoder in ("pyav", "auto"):
+        reader = FrameReader(make(name).path, index.facts, decoder=decoder)
+        for _, image in reader.frames(plan_stretches(index, 5.0)[0]):
+            assert image.shape == (index.facts.height, index.facts.width, 3)
+
+
+# Stretches --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Film:
+    """300 frames at 25 a second, a key frame each second; every frame makes six stretches."""
+
+    name: str
+    codec: str = "libx264"
+    options: str = "open-gop=0:bframes=2:scenecut=0"
+    n_stretches: int = 6
+
+    def write(self, folder: Path) -> Path:
+        parameters = {
+            "libx264": {"x264-params": self.options},
+            "libx265": {"x265-params": "keyint=25:bframes=3:b-adapt=0:scenecut=0"},
+            "mpeg2video": {"bf": "2"},
+            "mpeg4": {"bf": "2"},
+        }
+        frames = footage.numbered_frames(300, width=80, height=80)
+        path = folder / self.name
+        return footage.write_video(
+            path, frames, codec=self.codec, options=parameters.get(self.codec), gop=25
+        )
+
+
+OPEN = "open-gop=1:bframes=3:b-adapt=0:scenecut=0"
+FILMS = [
+    Film("closed.mp4"),
+    Film("open.mkv", options=OPEN),
+    Film("closed.ts"),
+    Film("open.ts", options=OPEN),
+    Film("hevc.ts", "libx265"),
+    Film("program.mpg", "mpeg2video", n_stretches=1),
+    Film("broadcast.mxf", "mpeg2video"),
+    Film("asp.mkv", "mpeg4"),
+    Film("windows.wmv", "wmv2"),
+    Film("flash.flv"),
+    Film("vp8.webm", "libvpx"),
+]
+
+
+@pytest.mark.parametrize("film", FILMS, ids=lambda film: film.name)
+def test_stretches_joined_are_the_whole_and_each_is_decoded_once(
+    film: Film, tmp_path: Path
+) -> None:
+    path = film.write(tmp_path)
+    index = index_video(path)
+    stretches = plan_stretches(index, None)
+    assert len(stretches) == film.n_stretches
+    n_packets: list[None] = []
+    answers = []
+    for stretch in reversed(stretches):  # as other workers would, in any order
+        reader = FrameReader(
+            path, index.facts, decoder="pyav", alive=lambda: n_packets.append(None)
+        )
+        answer = read_all(reader, [stretch])
+        assert all(stretch.want_pts[0] <= pts < stretch.end_pts for pts, _ in answer)
+        assert reader.n_bad_packets == 0
+        answers.append(answer)
+    whole = [frame for answer in reversed(answers) for frame in answer]
+    assert [n for _, n in whole] == list(range(300))
+    assert [pts for pts, _ in whole] == decoded_pts(path)
+    # Each stretch from the start of the file would be 1,050.
+    assert len(n_packets) < 2 * 300
+
+
+def test_a_seek_that_finds_nothing_decodes_from_the_start(make: Make) -> None:
+    index = index_video(make("closed_gop").path)
+    (stretch,) = plan_stretches(index, 5.0)
+    reader = FrameReader(make("closed_gop").path, index.facts, decoder="pyav")
+    after_the_end = replace(stretch, seek_pts=index.facts.end_pts * 10)
+    assert read_all(reader, [after_the_end]) == read_all(reader, [stretch])
+
+
+def a_stretch(index: VideoIndex, seek: int, want: list[int]) -> Stretch:
+    """The frames of these numbers, to be decoded from frame ``seek`` on."""
+    return Stretch(
+        number=0,
+        end_pts=index.facts.end_pts,
+        seek_pts=int(index.pts[seek]),
+        want_pts=index.pts[want],
+        want_index=np.array(want, np.int64),
+        want_shown_s=np.full(len(want), 0.04),
+        sample_fps=None,
+    )
+
+
+@pytest.mark.parametrize("seek", [24, 25, 29, 30])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_frame_that_is_wrongly_flagged_as_a_key_frame_is_no_place_to_start_from(
+    codec: str, seek: int, tmp_path: Path
+) -> None:
+    # Without its table of key frames ('stss') an MP4 lets a reader seek to every frame; MPEG-4's
+    # decoder then starts with a grey picture, H.264's waits for a key frame.
+    path = footage.write_video(tmp_path / "a.mp4", footage.numbered_frames(60), codec=codec)
+    data = path.read_bytes()
+    assert data.count(b"stss") == 1
+    path.write_bytes(data.replace(b"stss", b"free"))
+    index = index_video(path)
+    reader = FrameReader(path, index.facts, decoder="pyav")
+    assert [n for _, n in read_all(reader, [a_stretch(index, seek, [30, 31])])] == [30, 31]
+
+
+def test_nothing_wanted_at_the_end_means_nothing_decoded_there(make: Make) -> None:
+    index = index_video(make("closed_gop").path)
+    (stretch,) = plan_stretches(index, 5.0)
+    calls: list[None] = []
+    reader = FrameReader(
+        make("closed_gop").path, index.facts, decoder="pyav", alive=lambda: calls.append(None)
+    )
+    first = replace(stretch, want_pts=stretch.want_pts[:1], want_index=stretch.want_index[:1])
+    assert [n for _, n in read_all(reader, [first])] == [0]
+    assert len(calls) < 10
+
+
+# Damage -----------------------------------------------------------------------------------------
+
+
+def with_lost_packets(whole: Path, lost: list[int], path: Path) -> Path:
+    """A copy whose packets of these numbers hold nothing but zeros."""
+    data = bytearray(whole.read_bytes())
+    with av.open(str(whole)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for at in lost:
+        start, size = packets[at].pos, packets[at].size
+        assert start is not None
+        data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "auto"])
+@pytest.mark.parametrize(
+    ("lost", "sampled"),
+    [
+        ([10], [0, 5, 11, 15, 20, 25]),  # the next frame of the slot answers
+        ([10, 11, 12], [0, 5, 13, 15, 20, 25]),
+        ([10, 11, 12, 13, 14], [0, 5, 15, 20, 25]),  # nobody is left to answer
+        ([0], [1, 5, 10, 15, 20, 25]),
+        ([25, 26, 27, 28, 29], [0, 5, 10, 15, 20]),
+    ],
+)
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("mjpeg", "yuvj420p"), ("libx264", "yuv420p")])
+def test_an_instant_that_cannot_be_decoded_is_answered_by_the_next_of_its_slot_or_left_out(
+    codec: str, pix_fmt: str, lost: list[int], sampled: list[int], decoder: Any, tmp_path: Path
+) -> None:
+    frames = footage.numbered_frames(30)
+    whole = footage.write_video(tmp_path / "whole.mov", frames, codec=codec, pix_fmt=pix_fmt, gop=1)
+    path = with_lost_packets(whole, lost, tmp_path / "hurt.mov")
+    pts = index_video(whole).pts
+    answer, reader = read(path, 5.0, decoder)
+    assert answer == [(pts[n], n) for n in sampled]
+    answer, reader = read(path, None, decoder)
+    assert answer == [(pts[n], n) for n in range(30) if n not in lost]
+    assert reader.n_bad_packets == len(lost)
+
+
+def intra_coded(n_frames: int, path: Path) -> Path:
+    """Each frame is a key frame."""
+    frames = footage.numbered_frames(n_frames, width=80, height=80)
+    return footage.write_video(path, frames, codec="mjpeg", pix_fmt="yuvj420p", gop=1)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "auto"])
+def test_a_stretch_never_answers_with_a_frame_of_the_next_one(decoder: Any, tmp_path: Path) -> None:
+    whole = intra_coded(130, tmp_path / "whole.mov")
+    path = with_lost_packets(whole, [62, 63, 64], tmp_path / "hurt.mov")
+    index = index_video(path)
+    one, two, three = plan_stretches(index, None)
+    assert [int(s.want_index[0]) for s in (one, two, three)] == [0, 64, 128]
+    for stretch, numbers in ((one, range(62)), (two, range(65, 128)), (three, range(128, 130))):
+        reader = FrameReader(path, index.facts, decoder=decoder)
+        assert [n for _, n in read_all(reader, [stretch])] == list(numbers)
+
+
+def test_a_bad_packet_is_counted_once_though_it_is_met_by_two_attempts(tmp_path: Path) -> None:
+    path = with_lost_packets(intra_coded(30, tmp_path / "whole.mov"), [10], tmp_path / "hurt.mov")
+    index = index_video(path)
+    reader = FrameReader(path, index.facts, decoder="pyav")
+    assert [n for _, n in read_all(reader, [a_stretch(index, 10, [10, 12])])] == [11, 12]
+    assert reader.n_bad_packets == 1
+
+
+@pytest.mark.parametrize("name", ["truncated", "bit_flips"])
+@pytest.mark.parametrize("sample_fps", [5.0, None])
+def test_a_damaged_file_gives_what_a_decoder_makes_of_it_and_nothing_else(
+    name: str, sample_fps: float | None, make: Make
+) -> None:
+    answer, _ = read(make(name).path, sample_fps)
+    witness = decoded(make(name).path)
+    assert set(answer) <= set(witness)
+    times = [pts for pts, _ in answer]
+    assert times == sorted(set(times))
+    if sample_fps is None:
+        assert len(answer) >= 0.9 * len(witness)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.7, 0.8, 0.97])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".webm", ".mpg", ".flv"])
+def test_of_a_file_cut_anywhere_every_frame_before_the_cut_is_right(
+    suffix: str, kept: float, tmp_path: Path
+) -> None:
+    codec = {".webm": "libvpx", ".mpg": "mpeg2video"}.get(suffix, "libx264")
+    path = footage.write_video(
+        tmp_path / f"cut{suffix}", footage.numbered_frames(60, width=80, height=80), codec=codec
+    )
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    answer, _ = read(path, None, "auto")
+    numbers = [n for _, n in answer]
+    assert numbers[:-2] == list(range(len(numbers) - 2))  # the cut itself may smear a frame
+    assert len(numbers) > 60 * kept / 3
+
+
+def test_a_file_that_goes_away_is_said(tmp_path: Path) -> None:
+    path = footage.write_video(tmp_path / "a.mp4", footage.numbered_frames(10))
+    index = index_video(path)
+    path.unlink()
+    reader = FrameReader(path, index.facts, decoder="pyav")
+    with pytest.raises(VideoError, match=r"a\.mp4: there is no such file"):
+        list(reader.frames(plan_stretches(index, 5.0)[0]))
+
+
+# Which decoder ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("open_gop_h264", "open GOP"),
+        ("open_gop_hevc", "open GOP"),
+        ("mpegts", "container mpegts"),
+        ("mpeg4_avi", "container avi"),
+        ("no_timestamps", "packets without a time"),
+        ("truncated", "frames promised"),
+    ],
+)
+def test_decord_is_refused_where_it_is_not_safe(name: str, reason: str, make: Make) -> None:
+    path = make(name).path
+    facts = index_video(path).facts
+    with pytest.raises(VideoError, match=f"{path.name}: decord would not be safe here .*{reason}"):
+        FrameReader(path, facts, decoder="decord")
+    reader = FrameReader(path, facts, decoder="auto")
+    assert reader.decoder == "pyav"
+    assert reason in reader.reason
+
+
+def test_pyav_that_was_asked_for_is_taken_though_decord_would_be_safe(make: Make) -> None:
+    reader = FrameReader(make("closed_gop").path, index_video(make("closed_gop").path).facts,
+                         decoder="pyav")  # fmt: skip
+    assert (reader.decoder, reader.reason) == ("pyav", "as asked")
+
+
+class FakeReader:
+    """decord's VideoReader over the real frames, with something wrong from some batch on."""
+
+    wrong = ""
+    after = 0
+
+    def __init__(self, path: str, **_: object) -> None:
+        import decord
+
+        if self.wrong == "open":
+            raise decord.DECORDError("cannot find video stream")
+        self._answer = list(all_frames(Path(path)))
+        self._batches = 0
+
+    def __len__(self) -> int:
+        return len(self._answer) - (self.wrong == "count")
+
+    def get_batch(self, positions: list[int]) -> FakeReader:
+        import decord
+
+        self._batches += 1
+        if self._batches > self.after:
+            if self.wrong == "error":
+                raise decord.DECORDError("Error sending packet")
+            if self.wrong == "runtime":
+                raise RuntimeError("a decoder thread died")
+            if self.wrong == "index":
+                raise IndexError("Out of bound indices")
+        self._images = np.stack([self._answer[position][1] for position in positions])
+        if self.wrong == "shape" and self._batches > self.after:
+            self._images = self._images.swapaxes(1, 2)
+        return self
+
+    def asnumpy(self) -> npt.NDArray[np.uint8]:
+        return self._images
+
+    def get_frame_timestamp(self, positions: int | list[int]) -> npt.NDArray[np.float64]:
+        late = 0.04 if self.wrong == "times" and self._batches > self.after else 0.0
+        times = np.array([self._answer[p][0] for p in np.atleast_1d(positions)])
+        both = np.stack([times + late, times + late + 0.04], axis=1)
+        return both[0] if isinstance(positions, int) else both
+
+    def seek(self, position: int) -> None:
+        assert position == 0
+
+
+def all_frames(path: Path) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            assert frame.time is not None
+            yield frame.time, frame_rgb(frame)
+
+
+WRONGS = [
+    ("open", 0, "decord cannot open it"),
+    ("count", 0, "decord counts 149 frames, the packets 150"),
+    ("error", 0, r"decord failed while decoding \(DECORDError\)"),
+    ("error", 2, r"decord failed while decoding \(DECORDError\)"),
+    ("runtime", 1, r"decord failed while decoding \(RuntimeError\)"),
+    ("index", 1, r"decord failed while decoding \(IndexError\)"),
+    ("times", 0, "times disagree with the packets"),
+    ("times", 2, "times disagree with the packets"),
+    ("shape", 1, r"frames of shape \(96, 80, 3\), not \(80, 96, 3\)"),
+]
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, VideoIndex, list[Stretch]]:
+    """150 frames in three stretches, wider than high."""
+    frames = footage.numbered_frames(150, width=96, height=80)
+    options = {"x264-params": "open-gop=0:bframes=2:scenecut=0"}
+    path = tmp_path_factory.mktemp("wide") / "wide.mp4"
+    footage.write_video(path, frames, options=options, gop=25)
+    index = index_video(path)
+    return path, index, plan_stretches(index, None)
+
+
+@pytest.mark.parametrize(("wrong", "after", "reason"), WRONGS)
+def test_when_decord_goes_wrong_pyav_takes_over_without_losing_or_repeating_a_frame(
+    wrong: str,
+    after: int,
+    reason: str,
+    wide: tuple[Path, VideoIndex, list[Stretch]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decord = pytest.importorskip("decord")
+    path, index, stretches = wide
+    assert len(stretches) == 3
+    fake = type("Fake", (FakeReader,), {"wrong": wrong, "after": after})
+    monkeypatch.setattr(decord, "VideoReader", fake)
+    monkeypatch.setattr("facelake.video.frames._BATCH_BYTES", 20 * 96 * 80 * 3)
+    reader = FrameReader(path, index.facts, decoder="auto")
+    answer = read_all(reader, stretches)
+    assert answer == [(int(pts), n) for n, pts in enumerate(index.pts)]
+    assert reader.decoder == "pyav"
+    assert re.search(reason, reader.reason)
+    with pytest.raises(VideoError, match=f"wide.mp4: .*{reason}.*; use --decoder auto or pyav"):
+        read_all(FrameReader(path, index.facts, decoder="decord"), stretches)
+
+
+def test_a_decord_that_is_right_is_believed(
+    wide: tuple[Path, VideoIndex, list[Stretch]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decord = pytest.importorskip("decord")
+    path, index, stretches = wide
+    monkeypatch.setattr(decord, "VideoReader", FakeReader)
+    reader = FrameReader(path, index.facts, decoder="decord")
+    assert read_all(reader, stretches) == [(int(pts), n) for n, pts in enumerate(index.pts)]
+    assert reader.decoder == "decord"
+
+
+# Real files -------------------------------------------------------------------------------------
+
+REAL = [
+    "broken/torchcodec/nasa_13013.mp4",
+    "broken/torchcodec/h265_video.mp4",
+    "broken/torchcodec/var_fps_video.mp4",
+    "broken/mediabunny/edts.mp4",
+    "broken/mediabunny/bad-keyframes.mp4",
+    "broken/mediabunny/rotate-buck-bunny.mp4",
+    "broken/derived_faces/odd_427x241_vp9.webm",
+    "broken/derived_faces/hevc_10bit.mp4",
+    "broken/derived_faces/start_at_1000s.mkv",
+    "broken/derived_faces/vfr_half_dropped.mp4",
+    "broken/derived_faces/display_matrix_90.mp4",
+    "broken/derived_faces/mpeg2_interlaced_pal.ts",
+    "broken/derived_faces/missing_first_keyframe.ts",
+]
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_give_the_frames_of_a_decoder_that_reads_everything(
+    name: str, shared: Path
+) -> None:
+    path = shared / name
+    index = index_video(path)
+    stretches = plan_stretches(index, 2.0)
+    wanted = {int(pts) for stretch in stretches for pts in stretch.want_pts}
+    with av.open(str(path)) as container:
+        film = next(s for s in container.streams.video if s.index == index.facts.stream)
+        film.codec_context.thread_count = 1
+        witness = {f.pts: frame_rgb(f) for f in container.decode(film) if f.pts in wanted}
+    reader = FrameReader(path, index.facts, decoder="auto")
+    answer = [frame for stretch in stretches for frame in reader.frames(stretch)]
+    assert [pts for pts, _ in answer if pts in wanted] == sorted(witness)
+    for pts, image in answer:
+        if pts in witness:
+            assert np.abs(image.astype(int) - witness[pts]).mean() < 3, pts
