@@ -9,10 +9,10 @@ from functools import cache, partial
 from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
+from facelake.atomic import replacing
 from facelake.errors import ExportError
 
 if TYPE_CHECKING:
@@ -159,15 +159,11 @@ def save_plot(axes: np.ndarray[Any, Any], path: str | Path, *, dpi: int = 150) -
     kind = path.suffix.lstrip(".").lower()
     if kind not in known:
         raise ExportError(f"{path}: a picture must end in one of {', '.join(sorted(known))}")
-    part = path.with_name(f".facelake-{uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
-        part.replace(path)
+        with replacing(path) as part:
+            figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
     except OSError as error:
         raise ExportError(f"{path}: the picture could not be written ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # What is shown ----------------------------------------------------------------------------------

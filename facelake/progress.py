@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
+from facelake.words import clock
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,19 +61,6 @@ def describe(tally: Tally) -> str:
         f"{tally.n_files_done}/{tally.n_files} videos{failed}, {pace:.1f} frames/s, "
         f"{tally.n_faces:,} faces{left}"
     )
-
-
-def clock(seconds: float) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``.
-
-    Examples
-    --------
-    >>> clock(59.6), clock(3725)
-    ('1:00', '1:02:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 @contextmanager

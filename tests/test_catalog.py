@@ -16,10 +16,12 @@ import pytest
 from planted import OTHER_SPACE, SPACE, add_space, alike, axis, new_lake, plant_gallery, plant_video
 
 import facelake
-from facelake.catalog import Catalog, Gallery, Scores, Spans, to_json, write_tabular
+from facelake.catalog import Catalog
 from facelake.errors import CatalogError, ExportError, GalleryError
 from facelake.lake import Lake
+from facelake.results import Gallery, Scores, Spans
 from facelake.schema import FACES, SAMPLES, SPANS, IngestSettings
+from facelake.tabular import to_json, write_tabular
 
 
 @pytest.fixture
@@ -302,7 +304,7 @@ def test_a_file_that_cannot_be_written_whole_is_left_as_it_was(
         Path(part).write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facelake.catalog.csv.write_csv", torn)
+    monkeypatch.setattr("facelake.tabular.csv.write_csv", torn)
     with pytest.raises(OSError, match="No space"):
         write_tabular(TABLE, path, "csv")
     assert path.read_text() == "before"

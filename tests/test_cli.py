@@ -26,11 +26,12 @@ from planted import OTHER_SPACE, SPACE, add_space, alike, axis, new_lake, plant_
 from rich.cells import cell_len
 
 import facelake
-from facelake.catalog import Catalog, Scores
+from facelake.catalog import Catalog
 from facelake.cli import main
 from facelake.cli.common import render
 from facelake.errors import FacelakeError
 from facelake.lake import Lake
+from facelake.results import Scores
 from facelake.schema import SPANS
 from facelake.testing.fakepack import write_fake_archive, write_fake_pack
 from facelake.testing.footage import numbered_frames, write_video

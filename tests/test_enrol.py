@@ -14,10 +14,11 @@ from scipy import ndimage
 
 import facelake
 from facelake import enrol
-from facelake.catalog import Catalog, Gallery
+from facelake.catalog import Catalog
 from facelake.errors import GalleryError, PackError
 from facelake.faces import Pack
 from facelake.lake import Lake
+from facelake.results import Gallery
 from facelake.schema import Device, Face, IngestSettings, unpack_embeddings
 from facelake.testing.pictures import reference_photo, wheel_picture
 

@@ -13,10 +13,11 @@ import pytest
 from planted import MS, SPACE, alike, axis, new_lake, plant_gallery, plant_video
 
 from facelake import present
-from facelake.catalog import Catalog, Spans
+from facelake.catalog import Catalog
 from facelake.errors import ExportError
 from facelake.lake import Lake
 from facelake.media import frame_rgb
+from facelake.results import Spans
 from facelake.schema import CLIPS, SPANS
 from facelake.testing.footage import numbered_frames, read_number, write_video
 

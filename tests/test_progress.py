@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from facelake.progress import clock, count_bar, describe, ingest_bar
+from facelake.progress import count_bar, describe, ingest_bar
+from facelake.words import clock
 
 
 @dataclass

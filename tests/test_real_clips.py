@@ -20,8 +20,8 @@ import numpy.typing as npt
 import pytest
 
 import facelake
-from facelake.catalog import Scores, Spans
 from facelake.media import frame_rgb, open_media
+from facelake.results import Scores, Spans
 
 pytestmark = [pytest.mark.shared, pytest.mark.models]
 

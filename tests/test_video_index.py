@@ -17,7 +17,7 @@ from facelake.video import identify, index_video
 
 Make = Callable[[str], Case]
 
-# What FACTS says of each: the reason against decord, or none.
+# Of each the reason against decord, or none.
 DOUBTS = {
     "closed_gop": "",
     "open_gop_h264": "open GOP",

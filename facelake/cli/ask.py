@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from facelake.catalog import Catalog, counted
+from facelake.catalog import Catalog
 from facelake.cli.common import (
     DASH,
     catalog_option,
@@ -19,6 +19,7 @@ from facelake.cli.common import (
     quiet_option,
     rules_options,
 )
+from facelake.words import counted
 
 _SHOWN = ("video", "identity", "start_s", "end_s", "score_max", "score_mean", "n_hits")
 

@@ -12,17 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from facelake.catalog import (
-    Catalog,
-    Scores,
-    Spans,
-    open_catalog,
-    to_json,
-    write_file,
-    write_tabular,
-)
+from facelake.catalog import Catalog, open_catalog
 from facelake.gallery import plain_name, refuse_unknown
 from facelake.query import SpanSettings
+from facelake.results import Scores, Spans
+from facelake.tabular import to_json, write_file, write_tabular
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
 DASH = "-"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from facelake.catalog import Catalog
 from facelake.cli.common import DONE, FAILED, catalog_option, emit, quiet_option
 from facelake.errors import FacelakeError
-from facelake.progress import clock
+from facelake.words import clock
 
 _KIND = click.option(
     "--format",

@@ -8,9 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facelake.atomic import replacing
 from facelake.errors import ExportError, VideoError
 from facelake.export.audio import AudioCut, open_audio
-from facelake.export.files import replacing
 from facelake.export.frames import (
     Approach,
     Interval,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from facelake.atomic import replacing
 from facelake.errors import ExportError
-from facelake.export.files import replacing
 from facelake.export.names import DEFAULT_TEMPLATE, clip_name
 from facelake.schema import CLIPS
 

@@ -9,7 +9,6 @@ the same library versions.
 from __future__ import annotations
 
 import itertools
-import os
 import platform
 import struct
 import zlib
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+
+from facelake.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -237,7 +238,7 @@ def write_video(
     clock = _timeline(Fraction(fps), start_s=start_s, times_s=times_s)
     timed = _timed_images(clock, frames, second_stream)
     first = next(timed)
-    with _published(Path(path)) as draft:
+    with replacing(Path(path)) as draft:
         with open_muxer(draft, muxer=muxer, options=muxer_options) as container:
             tracks = [_VideoTrack(container, encoder, image) for image in first[1]]
             tones = [ToneTrack(container, hz=hz, start=first[0]) for hz in [tone_hz] if hz]
@@ -296,18 +297,6 @@ def _encoder_options(codec: str, options: dict[str, str]) -> dict[str, str]:
     name, steady = _STEADY[codec]
     given = [options[name]] if name in options else []
     return options | {name: ":".join([steady, *given])}
-
-
-@contextmanager
-def _published(path: Path) -> Iterator[Path]:
-    """A draft beside ``path`` that takes its place when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

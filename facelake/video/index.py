@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# decord's frames were exact on these and only these, where the packet rules below hold too: FACTS
-# in the docs (how-it-works) tells what went wrong elsewhere.
+# On these, where the rules of `_decord_doubt` hold too, decord's frames were exact in all 77 files
+# that were compared; elsewhere it shows wrong ones without a word.
 _DECORD_CONTAINERS = ("mov,mp4", "matroska,webm")
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mjpeg"})
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: a cover, not a film
