@@ -10,16 +10,17 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facelake.errors import FacelakeError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 _CONFIG = {
     # A worker that dies takes innocent tasks along; the guilty one is told by its attempts
@@ -29,8 +30,21 @@ _CONFIG = {
     "distributed.scheduler.no-workers-timeout": "120s",
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.daemon": True,
+    # The statistical profiler looks at every thread a hundred times a second.
+    "distributed.worker.profile.enabled": False,
+    # What a worker holds are frames, which Dask cannot spill; a paused worker would never go on.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.preload": ["facelake.cluster"],
 }
 _HEAL_AFTER_S = 15.0
+_CONNECT_TIMEOUT_S = 10
+_CLOSE_TIMEOUT_S = 15.0  # a nanny gives a busy worker 4
+_GUARD = (
+    "each of them imports this script again, so its calls must stand below: "
+    "if __name__ == '__main__':"
+)
 
 
 @dataclass
@@ -55,7 +69,7 @@ class Cluster:
         """Start workers anew where fewer run than should, as a nanny does not always do.
 
         A worker that dies while it starts is not brought back; a cluster can shrink to none and
-        its client would wait for ever (37 kills survived with this, FACTS).
+        its client would wait for ever (with this, 37 kills of a worker were survived).
         """
         if self._local is None:
             return
@@ -86,7 +100,7 @@ def open_cluster(*, workers: int | None = None, scheduler: str | None = None) ->
         The scheduler cannot be reached or has no worker, or this is a script without a main guard.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, but is {workers}")
@@ -102,24 +116,51 @@ def open_cluster(*, workers: int | None = None, scheduler: str | None = None) ->
             return
         stack.enter_context(dask.config.set(_CONFIG))
         n_workers = workers or _cores()
-        local = stack.enter_context(
-            LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-        )
+        local = stack.enter_context(_local_cluster(n_workers))
         client = stack.enter_context(Client(local))
         yield Cluster(client, n_workers, time.perf_counter() - start, local)
+
+
+@contextmanager
+def _local_cluster(n_workers: int) -> Iterator[LocalCluster]:
+    from distributed import LocalCluster
+
+    try:
+        local = LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:  # a nanny gave up
+        raise FacelakeError(f"the worker processes do not start; {_GUARD}") from error
+    try:
+        yield local
+    finally:
+        _close(local)
+
+
+def _close(local: LocalCluster) -> None:
+    """Close a cluster, in bounded time.
+
+    A nanny whose worker died while it started waits for it for ever when it is closed.
+    """
+    try:
+        local.close(timeout=_CLOSE_TIMEOUT_S)
+    except TimeoutError:
+        local.shutdown_on_close = False  # nor shall the interpreter's exit wait again
+        for nanny in list(local.workers.values()):
+            if nanny.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
 
 
 def _connect(address: str) -> Client:
     from distributed import Client
 
     try:
-        return Client(address, timeout="20s")
+        return Client(address, timeout=_CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise FacelakeError(
             f"{address}: no Dask scheduler answers there; start one with 'dask scheduler' and "
@@ -127,14 +168,19 @@ def _connect(address: str) -> Client:
         ) from error
 
 
+def dask_setup(_worker: object) -> None:
+    """Leave Ctrl-C to the client; Dask calls this in each local worker, as a preload.
+
+    A terminal interrupts every process, and each worker would print a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _refuse_bootstrapping() -> None:
     # A script without the guard is imported again by every worker process, and would start a
     # cluster in each.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise FacelakeError(
-            "facelake starts worker processes, and each imports this script again; put the calls "
-            "below: if __name__ == '__main__':"
-        )
+        raise FacelakeError(f"facelake starts worker processes; {_GUARD}")
 
 
 def _cores() -> int:

@@ -15,7 +15,7 @@ from facelake.faces.detect import Detector
 from facelake.faces.embed import Embedder
 from facelake.faces.graphs import faster_embedder
 from facelake.faces.pack import Pack
-from facelake.faces.session import CPU_PROVIDER, open_session
+from facelake.faces.session import CPU_PROVIDER, import_cv2, open_session
 from facelake.schema import Device, Face, IngestSettings
 
 
@@ -31,7 +31,7 @@ class FaceEngine:
     device
         ``auto``, ``cpu`` or ``cuda``; never a silent fallback.
     threads
-        Threads of each session.
+        Threads of each session and of OpenCV; 0 leaves both their choice.
 
     Attributes
     ----------
@@ -49,6 +49,8 @@ class FaceEngine:
         device: Device = "auto",
         threads: int = 1,
     ) -> None:
+        if threads:
+            import_cv2().setNumThreads(threads)
         detector = open_session(pack.detector, device=device, threads=threads)
         self.pack = pack
         self.provider = str(detector.get_providers()[0])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from facelake.cluster import Cluster, open_cluster
-from facelake.errors import EngineError
-from facelake.faces import find_pack
+from facelake.errors import EngineError, FacelakeError
+from facelake.faces import Pack, find_pack
 from facelake.ingest.work import (
+    UNREAD,
     EnginePlugin,
     Indexed,
     Published,
@@ -28,10 +31,12 @@ from facelake.ingest.work import (
     index_file,
     look_at_stretch,
     publish_video,
+    unread_id,
 )
 from facelake.lake import Lake
 from facelake.schema import Device, IngestSettings, video_name
 from facelake.video import find_videos, plan_stretches
+from facelake.words import counted
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -106,7 +111,7 @@ class IngestReport:
     def __str__(self) -> str:
         pace = f", {self.n_samples / self.work_s:.1f} frames/s" if self.n_samples else ""
         lines = [
-            f"{self.n_new} videos looked at, {self.n_present} already there"
+            f"{counted(self.n_new, 'video')} looked at, {self.n_present} already there"
             f"{_part(self.n_partial, 'partial')}{_part(self.n_failed, 'failed')}: "
             f"{self.n_samples:,} frames, {self.n_faces:,} faces in {self.work_s:.1f} s{pace} "
             f"(start-up {self.start_s:.1f} s)"
@@ -156,14 +161,17 @@ def ingest_videos(
     ------
     SourceError, PackError, CatalogError, EngineError
         Before any video is touched.
+    FacelakeError
+        The workers or the catalog's disk failed on the way. What is done stays done.
     """
     found = find_videos(sources)
+    chosen = _absolute(find_pack(pack))
     lake = Lake.create(root)
     task = Task(
         root=str(Path(root).absolute()),
         session=secrets.token_hex(8),
         settings=settings,
-        pack=find_pack(pack),
+        pack=chosen,
         device=device,
         stall_s=stall_s,
     )
@@ -175,13 +183,14 @@ def ingest_videos(
         n_files_done=len(files) - len(todo),
         bytes_total=sum(file.size_bytes for file in todo),
     )
-    start_s, start = 0.0, time.perf_counter()
+    start_s, work_s, start = 0.0, 0.0, time.perf_counter()
     if todo:
         with open_cluster(workers=workers, scheduler=scheduler) as cluster:
             _open_engines(cluster, lake, task)
             start_s, start = time.perf_counter() - start, time.perf_counter()
             _Loop(cluster, lake, task, ledger, tally, progress).run(todo)
-    return ledger.report(tally, found.passed_over, start_s, time.perf_counter() - start)
+            work_s = time.perf_counter() - start  # closing the cluster is no work
+    return ledger.report(tally, found.passed_over, start_s, work_s)
 
 
 def _open_engines(cluster: Cluster, lake: Lake, task: Task) -> None:
@@ -190,6 +199,7 @@ def _open_engines(cluster: Cluster, lake: Lake, task: Task) -> None:
     states = cluster.client.run(engine_state, task.engine)
     errors = sorted({state["error"] for state in states.values() if state["error"]})
     if errors:
+        cluster.client.unregister_worker_plugin(task.engine)  # the next ingest shall try again
         raise EngineError("; ".join(errors))
     dim = next(iter(states.values()))["dim"]
     lake.add_space(
@@ -206,16 +216,19 @@ class _Ledger:
 
     def __init__(self, lake: Lake, task: Task, *, retry_failed: bool) -> None:
         self._lake, self._task = lake, task
-        self.rows: dict[str, dict[str, Any]] = {}  # this very run of each content
+        self.rows: dict[str, dict[str, Any]] = {}  # this very run of each content, if it stands
         self.names: dict[str, str] = {}  # content id → video id
         self.new: dict[str, Published] = {}
         self.present: set[str] = set()
+        self._holders: dict[str, set[tuple[str, str]]] = defaultdict(set)  # path → content, run
         for row in lake.runs().to_pylist():
-            self.names[row["content_id"]] = row["video_id"]
-            if row["run"] == task.run_of(row["content_id"]):
-                if row["status"] == "failed" and retry_failed:
-                    continue
-                self.rows[row["content_id"]] = row
+            content_id, run = row["content_id"], row["run"]
+            self.names[content_id] = row["video_id"]
+            for path in row["paths"]:
+                self._holders[path].add((content_id, run))
+            again = row["status"] == "failed" and (retry_failed or content_id.startswith(UNREAD))
+            if run == task.run_of(content_id) and not again and lake.is_whole(row):
+                self.rows[content_id] = row
         self._files = {
             (path, row["size_bytes"], mtime_ns): content_id
             for content_id, row in self.rows.items()
@@ -242,6 +255,14 @@ class _Ledger:
             self._lake.add_path(row, file.path, file.mtime_ns)
             row = self._reread(content_id)
         self.present.add(content_id)
+
+    def rewritten(self, content_id: str, files: Iterable[SourceFile]) -> None:
+        """Take these files' names from videos that had them before: they hold other bytes now."""
+        for file in files:
+            for other, run in self._holders.get(file.path, ()):
+                if other != content_id and self._lake.has_run(self.names[other], run):
+                    row = self._lake.run_row(self.names[other], run)
+                    self._lake.drop_path(row, file.path)
 
     def published(self, content_id: str, what: Published) -> None:
         """Note a video that this ingest put into the catalog."""
@@ -308,6 +329,8 @@ class _Loop:
         self._window = 2 * cluster.n_workers + 4
         self._under_way: dict[str, _Progress] = {}
         self._pending: dict[Future[Any], tuple[str, Any]] = {}
+        # Dask's own wait() looks at every future each time; a long film has thousands.
+        self._done_queue: SimpleQueue[Future[Any]] = SimpleQueue()
         self._start = time.perf_counter()
 
     def run(self, files: list[SourceFile]) -> None:
@@ -318,7 +341,7 @@ class _Loop:
         while groups or self._pending:
             while groups and len(self._pending) < self._window:
                 for file in groups.popleft():
-                    self._submit("index", file, index_file, file, self._task.stall_s, priority=10)
+                    self._submit("index", file, index_file, self._task, file, priority=10)
             for kind, about, result in self._finished():
                 if kind == "index":
                     indexed = self._indexed(about, result)
@@ -330,31 +353,33 @@ class _Loop:
                     self._stretch_done(about, result)
                 else:
                     self._published(about, result)
+        self._progress(self._tally)
 
     # Events -------------------------------------------------------------------------------------
 
     def _finished(self) -> Iterator[tuple[str, Any, Any]]:
         """What has finished since the last call: kind, what it was about, result or exception."""
-        from distributed import wait
-
-        with suppress(TimeoutError):
-            wait(list(self._pending), timeout=_TICK_S, return_when="FIRST_COMPLETED")
+        futures = self._next_done()
         self._cluster.heal()
         self._tally.elapsed_s = time.perf_counter() - self._start
         self._progress(self._tally)
-        for future in [future for future in self._pending if future.done()]:
+        for future in futures:
             kind, about = self._pending.pop(future)
-            error = future.exception()
-            result = error if error is not None else future.result()
+            yield kind, about, _outcome(future)
             future.release()
-            yield kind, about, result
+
+    def _next_done(self) -> list[Future[Any]]:
+        futures = []
+        with suppress(Empty):
+            futures.append(self._done_queue.get(timeout=_TICK_S))
+            while True:
+                futures.append(self._done_queue.get_nowait())
+        return futures
 
     def _indexed(self, file: SourceFile, result: Indexed | BaseException) -> Indexed:
         if isinstance(result, Indexed):
             return result
-        # The worker that read it died: an id made of the name keeps the row in its place.
-        content_id = f"unread:{file.path}"
-        return Indexed(file, content_id, None, f"reading it kills the worker ({_name(result)})")
+        return Indexed(file, unread_id(file), None, f"it cannot be read: {_said(result)}")
 
     def _begin(self, indexed: list[Indexed]) -> None:
         """Start on the videos among files of equal size, whose every copy is known by now."""
@@ -362,11 +387,15 @@ class _Loop:
         for content_id, copies_ in groupby(by_content, key=lambda one: one.content_id):
             copies = list(copies_)
             files = tuple(one.file for one in copies)
+            if not content_id.startswith(UNREAD):
+                self._ledger.rewritten(content_id, files)
             if content_id in self._ledger.rows:
                 self._ledger.found_again(content_id, files)
                 self._done(files)
                 continue
             video_id = self._ledger.name(content_id, files[0].path)
+            # What failed before and is tried again must not pass for what is published now.
+            self._lake.withdraw(video_id, self._task.run_of(content_id))
             index = copies[0].index
             if index is None:
                 self._fail(video_id, content_id, files, copies[0].error)
@@ -390,7 +419,7 @@ class _Loop:
             if result.error:
                 at.errors.append(result.error)
         else:
-            at.errors.append(f"{_name(result)}: {result}")
+            at.errors.append(_said(result))
         if at.n_done == at.n_stretches:
             reason = _one_sentence(at.errors, at.n_stretches)
             self._submit(
@@ -401,7 +430,11 @@ class _Loop:
     def _published(self, video_id: str, result: Published | BaseException) -> None:
         video = self._under_way.pop(video_id).video
         if isinstance(result, BaseException):
-            raise result
+            raise FacelakeError(
+                f"{video.files[0].path}: what was seen cannot be put into the catalog "
+                f"({_said(result)}); mend that and run the same command again, it goes on where "
+                "this one stopped"
+            ) from result
         self._tally.n_failed += result.status == "failed"
         self._ledger.published(video.content_id, result)
         self._tally.n_files_done += len(video.files)
@@ -424,6 +457,33 @@ class _Loop:
     ) -> None:
         future = self._cluster.client.submit(function, *args, pure=False, priority=priority)
         self._pending[future] = (kind, about)
+        future.add_done_callback(self._done_queue.put)
+
+
+def _outcome(future: Future[Any]) -> Any:
+    """A task's result, or the exception that is its own fault.
+
+    Raises
+    ------
+    FacelakeError
+        What is no task's fault: the cluster is gone, or a worker cannot look at any video.
+    """
+    from distributed.scheduler import NoWorkerError
+
+    error = CancelledError() if future.cancelled() else future.exception()
+    if isinstance(error, CancelledError | NoWorkerError):
+        raise FacelakeError(
+            "the Dask scheduler or its workers went away; run the same command again, it goes on "
+            "where this one stopped"
+        ) from error
+    if isinstance(error, FacelakeError):
+        raise error
+    return future.result() if error is None else error
+
+
+def _absolute(pack: Pack) -> Pack:
+    """The pack with paths that hold in any folder a worker may run in."""
+    return replace(pack, detector=pack.detector.absolute(), embedder=pack.embedder.absolute())
 
 
 def _stat(path: Path) -> SourceFile:
@@ -451,5 +511,9 @@ def _part(count: int, word: str) -> str:
     return f", {count} {word}" if count else ""
 
 
-def _name(error: object) -> str:
-    return type(error).__name__
+def _said(error: BaseException) -> str:
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return "every worker that tried died"
+    return f"{type(error).__name__}: {error}"

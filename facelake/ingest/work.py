@@ -9,21 +9,28 @@ from __future__ import annotations
 import faulthandler
 import os
 import socket
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from hashlib import blake2b
+from functools import cache
+from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TextIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from distributed import WorkerPlugin, get_worker
 
 import facelake
-from facelake.errors import EngineError, FacelakeError, PackError, VideoError
+from facelake.errors import CatalogError, EngineError, FacelakeError, PackError, VideoError
 from facelake.faces import FaceEngine, Pack, find_pack
+from facelake.faces.pack import file_sha256
 from facelake.lake import Lake, StagedStretch
 from facelake.schema import (
     FACES,
@@ -47,6 +54,7 @@ from facelake.tracks import link_tracks, summarise_tracks
 from facelake.video import PYAV, FrameReader, identify, index_video
 
 MOST_ATTEMPTS = 2
+UNREAD = "unread:"  # what the content id of a file begins with whose bytes nobody could read
 STAGES = ("decode", "detect", "align", "embed", "write")
 
 
@@ -73,8 +81,12 @@ class Task:
 
     @property
     def engine(self) -> str:
-        """Name of the plugin that holds the sessions for this task."""
-        return f"facelake-{self.pack.space}-{self.pack.detector_id}-{self.device}"
+        """Name of the plugin that holds the sessions for this task.
+
+        It names all that the sessions depend on: another ingest may share the workers.
+        """
+        told = (self.settings.to_json(), self.pack.detector_id, self.pack.space, self.device)
+        return f"facelake-{blake2b(repr(told).encode(), digest_size=8).hexdigest()}"
 
     def run_of(self, content_id: str) -> str:
         """Name of the run that looks at these bytes in this way, 12 hex digits."""
@@ -148,6 +160,8 @@ class Published:
 class EnginePlugin(WorkerPlugin):
     """Opens the sessions of a pack once per worker; they are never pickled."""
 
+    idempotent = True  # another ingest on the same workers may be using them
+
     def __init__(self, task: Task) -> None:
         self.name = task.engine
         self._pack, self._settings, self._device = task.pack, task.settings, task.device
@@ -156,21 +170,51 @@ class EnginePlugin(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Open the sessions; a failure is kept, to be told when the sessions are needed."""
+        self._lock = threading.Lock()
         try:
-            import cv2
-
-            cv2.setNumThreads(1)  # the workers already keep every core busy
             threads = max(1, int(worker.state.nthreads))
             self.engine = FaceEngine(
                 _pack_here(self._pack), self._settings, device=self._device, threads=threads
             )
-        except (FacelakeError, ImportError) as error:
+        except FacelakeError as error:
             self.error = str(error)
+        _warm_up()
+
+    def opened(self) -> FaceEngine:
+        """The sessions.
+
+        Raises
+        ------
+        EngineError
+            They could not be opened here.
+        """
+        if self.engine is None:
+            raise EngineError(f"{socket.gethostname()}: {self.error}")
+        return self.engine
+
+    def find(self, image: npt.NDArray[np.uint8], spent: dict[str, float]) -> list[Face]:
+        """The faces of a frame; the seconds of each stage are added to ``spent``."""
+        engine = self.opened()
+        # The sessions have a thread for each of the worker's, so one frame at a time is as fast.
+        with self._lock:
+            before = dict(engine.seconds)
+            faces = engine.find(image)
+            for stage, seconds in engine.seconds.items():
+                spent[stage] += seconds - before[stage]
+        return faces
+
+
+def _warm_up() -> None:
+    """Have the first publishing import nothing: SciPy and pandas take a second of a short run."""
+    boxes, vectors = np.eye(2, 4, 2), np.eye(2)
+    link_tracks([0.0, 0.2], boxes, vectors)
+    pa.table({"nothing": [None]})
 
 
 def _pack_here(pack: Pack) -> Pack:
     """The same pack where this worker keeps it: another machine's folders may differ."""
-    if pack.detector.is_file() and pack.embedder.is_file():
+    files = {pack.detector: pack.detector_sha256, pack.embedder: pack.embedder_sha256}
+    if all(file.is_file() and file_sha256(file) == sha for file, sha in files.items()):
         return pack
     here = find_pack(pack.name)
     if (here.space, here.detector_id) != (pack.space, pack.detector_id):
@@ -189,13 +233,11 @@ def engine_state(name: str, dask_worker: Any = None) -> dict[str, Any]:
     return {"error": "", "provider": plugin.engine.provider, "dim": plugin.engine.dim}
 
 
-def _engine(task: Task) -> FaceEngine:
+def _plugin(task: Task) -> EnginePlugin:
     plugin = get_worker().plugins.get(task.engine)
     if not isinstance(plugin, EnginePlugin):
-        raise EngineError("this worker was given no face engine")
-    if plugin.engine is None:
-        raise EngineError(plugin.error)
-    return plugin.engine
+        raise EngineError(f"{socket.gethostname()}: this worker was given no face engine")
+    return plugin
 
 
 class Watchdog:
@@ -206,33 +248,57 @@ class Watchdog:
     starts the worker again, and the stretch is tried with PyAV.
     """
 
+    # The process has one timer, and a worker of somebody else's cluster may have many threads.
+    _lock = threading.Lock()
+    _deadlines: ClassVar[dict[Watchdog, float]] = {}
+
     def __init__(self, stall_s: float) -> None:
         self._stall_s = stall_s
         self._armed_at = -np.inf
-        # The traceback of a hang is of no use to a person at a progress bar.
-        self._sink = Path(os.devnull).open("w")  # noqa: SIM115
 
     def alive(self) -> None:
         """Say that work goes on."""
         now = time.monotonic()
         if now - self._armed_at >= min(1.0, self._stall_s / 4):
             self._armed_at = now
-            faulthandler.dump_traceback_later(self._stall_s, exit=True, file=self._sink)
+            with self._lock:
+                self._deadlines[self] = now + self._stall_s
+                self._arm(now)
 
     def stop(self) -> None:
         """No longer watch."""
-        faulthandler.cancel_dump_traceback_later()
-        self._sink.close()
+        with self._lock:
+            self._deadlines.pop(self, None)
+            self._arm(time.monotonic())
+
+    @classmethod
+    def _arm(cls, now: float) -> None:
+        if not cls._deadlines:
+            faulthandler.cancel_dump_traceback_later()
+            return
+        left_s = max(min(cls._deadlines.values()) - now, 1e-3)
+        faulthandler.dump_traceback_later(left_s, exit=True, file=_nowhere())
+
+
+@cache
+def _nowhere() -> TextIO:
+    # The traceback of a hang is of no use to a person at a progress bar.
+    return Path(os.devnull).open("w")
 
 
 # Tasks ------------------------------------------------------------------------------------------
 
 
-def index_file(file: SourceFile, stall_s: float) -> Indexed:
+def index_file(task: Task, file: SourceFile) -> Indexed:
     """Fingerprint a file and read its packets; what is wrong with it is a result, not an error."""
-    watchdog = Watchdog(stall_s)
-    content_id = ""
+    content_id = unread_id(file)
+    attempts = Lake.open(task.root).staging("index", content_id.removeprefix(UNREAD)[:16])
+    with _writing(attempts.folder):
+        n_before = attempts.begin(0, task.session)
+    watchdog = Watchdog(task.stall_s)
     try:
+        if n_before >= MOST_ATTEMPTS:
+            return Indexed(file, content_id, None, _deadly("reads", n_before, task))
         watchdog.alive()
         content_id = identify(file.path, watchdog.alive)
         return Indexed(file, content_id, index_video(file.path, watchdog.alive))
@@ -240,38 +306,68 @@ def index_file(file: SourceFile, stall_s: float) -> Indexed:
         return Indexed(file, content_id, None, _without_path(error, file.path))
     finally:
         watchdog.stop()
+        attempts.clear()
+
+
+def unread_id(file: SourceFile) -> str:
+    """What stands for the content id of a file whose bytes cannot be read; made of its path."""
+    return UNREAD + sha256(os.fsencode(file.path)).hexdigest()
 
 
 def look_at_stretch(task: Task, video: Video, stretch: Stretch) -> StretchDone:
-    """Decode a stretch, find and embed its faces, and stage the rows."""
+    """Decode a stretch, find and embed its faces, and stage the rows.
+
+    Raises
+    ------
+    EngineError, PackError, CatalogError
+        What is not the video's fault: this worker cannot look at any, or nothing can be staged.
+    """
     staging = Lake.open(task.root).staging(video.video_id, task.run_of(video.content_id))
     mark = _mark(stretch)
     facts = staging.facts(stretch.number)
     if facts is not None and facts.get("mark") == mark:
         n_samples, n_faces = int(facts["n_samples"]), int(facts["n_faces"])
         return StretchDone(video.video_id, stretch.number, n_samples, n_faces)
-    attempts = staging.begin(stretch.number, task.session)
+    with _writing(staging.folder):
+        attempts = staging.begin(stretch.number, task.session)
     if attempts >= MOST_ATTEMPTS:
-        return StretchDone(
-            video.video_id, stretch.number, 0, 0,
-            f"the worker that decodes it dies or hangs (tried {attempts} times, "
-            f"{task.stall_s:g} s without progress are too long)",
-        )  # fmt: skip
+        message = _deadly("decodes", attempts, task)
+        return StretchDone(video.video_id, stretch.number, 0, 0, message)
     # What killed a worker was most likely decord; PyAV is slower and does not hang.
     decoder = task.settings.decoder if attempts == 0 else PYAV
     watchdog = Watchdog(task.stall_s)
     try:
         watchdog.alive()
         staged = _examine(task, video, stretch, decoder, watchdog)
-        staged.facts["mark"] = mark
-        staging.put(stretch.number, staged)
-    except FacelakeError as error:
+    except VideoError as error:
         message = _without_path(error, video.files[0].path)
         return StretchDone(video.video_id, stretch.number, 0, 0, message)
     finally:
         watchdog.stop()
         staging.end(stretch.number)
+    staged.facts["mark"] = mark
+    with _writing(staging.folder):
+        staging.put(stretch.number, staged)
     return StretchDone(video.video_id, stretch.number, len(staged.samples), len(staged.faces))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A full disk is not the fault of the video that is looked at."""
+    try:
+        yield
+    except OSError as error:
+        raise CatalogError(
+            f"{folder}: what was seen cannot be written ({error.strerror or error}); mend that and "
+            "run the same command again, it goes on where this one stopped"
+        ) from error
+
+
+def _deadly(verb: str, attempts: int, task: Task) -> str:
+    return (
+        f"the worker that {verb} it dies or hangs (tried {attempts} times, "
+        f"{task.stall_s:g} s without progress are too long)"
+    )
 
 
 def publish_video(task: Task, video: Video, n_stretches: int, reason: str = "") -> Published:
@@ -285,11 +381,17 @@ def publish_video(task: Task, video: Video, n_stretches: int, reason: str = "") 
     lake = Lake.open(task.root)
     run = task.run_of(video.content_id)
     staging = lake.staging(video.video_id, run)
+    if lake.has_run(video.video_id, run):  # by a worker that died before it could say so
+        staging.clear()
+        row = lake.run_row(video.video_id, run)
+        return Published(
+            video.video_id, row["status"], row["error"] or "", row["n_samples"], row["n_faces"]
+        )
     start = time.perf_counter()
     stretches = list(staging.read(n_stretches, missing_ok=bool(reason)))
     row = _video_row(task, video) | _join_facts([s.facts for s in stretches])
     samples = pa.concat_tables([SAMPLES.empty_table(), *(s.samples for s in stretches)])
-    n_decoded = sum(1 for status in samples["status"].to_pylist() if status == "ok")
+    n_decoded = pc.sum(pc.equal(samples["status"], "ok"), min_count=0).as_py()
     space, dim = task.pack.space, lake.dim(task.pack.space)
     faces = pa.concat_tables(
         [with_embedding(FACES, space, dim).empty_table(), *(s.faces for s in stretches)]
@@ -323,16 +425,16 @@ def failed_row(
 def _examine(
     task: Task, video: Video, stretch: Stretch, decoder: DecoderName, watchdog: Watchdog
 ) -> StagedStretch:
-    engine = _engine(task)
-    before = dict(engine.seconds)
+    plugin = _plugin(task)
+    engine = plugin.opened()
+    spent = dict.fromkeys(engine.seconds, 0.0)
     start = time.perf_counter()
     reader = FrameReader(video.files[0].path, video.facts, decoder=decoder, alive=watchdog.alive)
     seen: list[tuple[int, list[Face]]] = []
     for pts, image in reader.frames(stretch):
-        seen.append((pts, engine.find(image)))
+        seen.append((pts, plugin.find(image, spent)))
         watchdog.alive()
     elapsed = time.perf_counter() - start
-    spent = {stage: engine.seconds[stage] - before[stage] for stage in engine.seconds}
     start = time.perf_counter()
     samples = _sample_rows(video.facts, stretch, seen)
     faces = _face_rows(task.pack.space, engine.dim, video, seen)
@@ -415,7 +517,7 @@ def _add_tracks(
     schema = with_embedding(TRACKS, space, dim)
     if not len(faces):
         return faces, schema.empty_table()
-    vectors = unpack_embeddings(faces["embedding"]).astype(np.float32)
+    vectors = unpack_embeddings(faces["embedding"])  # a view; a long film's float32 is gigabytes
     boxes = faces["bbox_xyxy"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
     time_s = faces["time_s"].to_numpy()
     track_id = link_tracks(time_s, boxes, vectors)

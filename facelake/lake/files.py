@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from facelake.atomic import replacing, sync
 from facelake.errors import CatalogError
 from facelake.schema import SCHEMA_VERSION, stamp
 
@@ -52,16 +51,17 @@ def write_table(table: pa.Table, path: Path, *, scratch: Path, **facts: str | in
 
 def replace_file(path: Path, write: Callable[[Path], object], *, scratch: Path) -> None:
     """Call ``write(temporary)``, then put the file into place: fsync, rename, fsync the folder."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = scratch / f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    try:
+    with replacing(path, scratch=scratch) as temporary:
         write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, where it is there, for good: fsync of its folder."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    sync(path.parent)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -70,25 +70,27 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises
     ------
     CatalogError
-        The file is missing, damaged, or of a newer schema version.
+        The file is missing, damaged, cannot be read, or is of a newer schema version.
     """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        told = json.loads((file.schema_arrow.metadata or {}).get(b"facelake", b"{}"))
-        if told.get("schema_version", 0) > SCHEMA_VERSION:
-            raise CatalogError(
-                f"{path}: its schema version must be at most {SCHEMA_VERSION}, but is "
-                f"{told['schema_version']}; a newer facelake wrote it: pip install -U facelake"
-            )
-        table: pa.Table = file.read(columns=None if columns is None else list(columns))
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            told = json.loads((file.schema_arrow.metadata or {}).get(b"facelake", b"{}"))
+            if told.get("schema_version", 0) > SCHEMA_VERSION:
+                raise CatalogError(
+                    f"{path}: its schema version must be at most {SCHEMA_VERSION}, but is "
+                    f"{told['schema_version']}; a newer facelake wrote it: pip install -U facelake"
+                )
+            table: pa.Table = file.read(columns=None if columns is None else list(columns))
     except FileNotFoundError as error:
         raise CatalogError(
-            f"{path}: this file of the catalog is missing; facelake ingest writes the video again"
+            f"{path}: this file of the catalog is missing; the same ingest or enrol writes it again"
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # the disk's word, not the file's content
+            raise CatalogError(f"{path}: cannot be read ({error.strerror or error})") from error
         raise CatalogError(
-            f"{path}: this file of the catalog is damaged ({error}); delete it and ingest the "
-            "video again"
+            f"{path}: this file of the catalog is damaged ({error}); delete it, and the same "
+            "ingest or enrol writes it again"
         ) from error
     return table
 
@@ -109,13 +111,3 @@ def _leaves(schema: pa.Schema) -> list[pa.Field]:
         else:
             leaves.append(field)
     return leaves
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows has no handle on a folder
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from facelake.errors import CatalogError
-from facelake.lake.files import read_table, replace_file, write_table
+from facelake.lake.files import read_table, remove_file, replace_file, write_table
 from facelake.lake.staging import Staging, scratch_folder
 from facelake.schema import (
     EXEMPLARS,
@@ -77,8 +78,13 @@ class Lake:
             The folder holds something else.
         """
         root = Path(root)
-        if root.is_dir() and any(root.iterdir()):
+        if (root / "catalog.json").exists():
             return cls.open(root)
+        if root.is_dir() and any(not path.name.startswith(".") for path in root.iterdir()):
+            raise CatalogError(
+                f"{root}: a new catalog needs an empty folder, but this one holds files and no "
+                "catalog.json; name another folder"
+            )
         if root.exists() and not root.is_dir():
             raise CatalogError(f"{root}: a catalog must be a folder, but this is a file")
         told = {
@@ -158,23 +164,45 @@ class Lake:
             Rows of these tables; ``None`` for a video that gave nothing.
         """
         video_id, run, space = video["video_id"], video["run"], video["space"]
-        row = {name: video.get(name) for name in VIDEOS.names}
-        tables = {"faces": faces, "tracks": tracks, "samples": samples}
-        tables["videos"] = pa.Table.from_pylist([row], schema=VIDEOS)
-        for name, table in tables.items():
-            if table is not None:
-                path = self._part(name, video_id, run, space)
+        # Where this very run is published anew, no reader shall see its old rows beside new ones.
+        self.withdraw(video_id, run)
+        for name, table in {"faces": faces, "tracks": tracks, "samples": samples}.items():
+            path = self._part(name, video_id, run, space)
+            if table is None:
+                path.unlink(missing_ok=True)
+            else:
                 write_table(table, path, scratch=scratch_folder(self.root), run=run, space=space)
+        self._commit(video)
+
+    def withdraw(self, video_id: str, run: str) -> None:
+        """Take a run out of sight; what it wrote is no longer read."""
+        remove_file(self._part("videos", video_id, run, ""))
 
     def add_path(self, video: dict[str, Any], path: str, mtime_ns: int) -> None:
         """Note that one more file holds a video's bytes, or that a known one was touched."""
         files = dict(zip(video["paths"], video["mtimes_ns"], strict=True))
-        if files.get(path) == mtime_ns:
+        if files.get(path) != mtime_ns:
+            self._commit(video | _file_columns(files | {path: mtime_ns}))
+
+    def drop_path(self, video: dict[str, Any], path: str) -> None:
+        """Note that a file holds other bytes now.
+
+        A run that saw something keeps the last name it had; one that saw nothing has then nothing
+        left to tell, and goes.
+        """
+        files = dict(zip(video["paths"], video["mtimes_ns"], strict=True))
+        if files.pop(path, None) is None:
             return
-        files[path] = mtime_ns
-        self.publish(
-            video | {"paths": sorted(files), "mtimes_ns": [files[p] for p in sorted(files)]}
-        )
+        if files:
+            self._commit(video | _file_columns(files))
+        elif not video["n_samples"]:
+            self.withdraw(video["video_id"], video["run"])
+
+    def _commit(self, video: dict[str, Any]) -> None:
+        row = pa.Table.from_pylist([{name: video.get(name) for name in VIDEOS.names}], VIDEOS)
+        run, space = video["run"], video["space"]
+        path = self._part("videos", video["video_id"], run, space)
+        write_table(row, path, scratch=scratch_folder(self.root), run=run, space=space)
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -187,14 +215,24 @@ class Lake:
         table = pa.concat_tables([conform(table, VIDEOS) for table in tables])
         return table if space is None else table.filter(pc.field("space") == space)
 
+    def has_run(self, video_id: str, run: str) -> bool:
+        """Whether a run is published."""
+        return self._part("videos", video_id, run, "").is_file()
+
     def run_row(self, video_id: str, run: str) -> dict[str, Any]:
         """The ``videos`` row of one run."""
-        path = self.root / "videos" / f"video_id={video_id}" / f"part-{run}.parquet"
+        path = self._part("videos", video_id, run, "")
         row: dict[str, Any] = conform(read_table(path), VIDEOS).to_pylist()[0]
         return row
 
+    def is_whole(self, video: dict[str, Any]) -> bool:
+        """Whether every file that belongs to a run is there; ``video`` is its ``videos`` row."""
+        tables = ("samples", "faces", "tracks") if video["n_samples"] else ()
+        place = video["video_id"], video["run"], video["space"]
+        return all(self._part(table, *place).is_file() for table in tables)
+
     def videos(self, space: str | None = None) -> pa.Table:
-        """One row per video: its densest run, the newest of equals."""
+        """One row per video: its densest run, the newest of equals, with the paths of all runs."""
         table = self.runs(space)
         order = np.lexsort(
             [
@@ -203,7 +241,8 @@ class Lake:
             ]
         )
         chosen = {table["video_id"][int(row)].as_py(): int(row) for row in order}
-        return table.take(sorted(chosen.values()))
+        rows = pa.array(sorted(chosen.values()), pa.int64())  # typed, for there may be none
+        return _with_all_paths(table.take(rows), table)
 
     def samples(self, video_id: str, space: str) -> pa.Table:
         """The examined instants of a video, in order of time, each once."""
@@ -222,9 +261,11 @@ class Lake:
     def tracks(self, video_id: str, space: str) -> pa.Table:
         """The tracks of a video's densest run."""
         schema = with_embedding(TRACKS, space, self.dim(space))
-        runs = self._runs_of(video_id, space)
-        path = self._part("tracks", video_id, runs[0], space) if runs else None
-        return read_table(path) if path and path.is_file() else schema.empty_table()
+        for run in self._runs_of(video_id, space)[:1]:
+            path = self._part("tracks", video_id, run, space)
+            if path.is_file():  # a failed video has none
+                return conform(read_table(path), schema)
+        return schema.empty_table()
 
     def iter_video_ids(self, space: str | None = None) -> Iterator[str]:
         """Names of the videos, in order."""
@@ -234,11 +275,12 @@ class Lake:
 
     def exemplars(self, space: str) -> pa.Table:
         """Every enrolled exemplar of a space, in order of identity."""
-        schema = with_embedding(EXEMPLARS, space, self.dim(space)) if space in self.spaces else None
         files = sorted(self._gallery(space).glob("exemplar-*.parquet"))
-        if not files:
-            return schema.empty_table() if schema else EXEMPLARS.empty_table()
-        table = pa.concat_tables([read_table(file) for file in files])
+        if not files and space not in self.spaces:
+            return EXEMPLARS.empty_table()
+        schema = with_embedding(EXEMPLARS, space, self.dim(space))
+        tables = [conform(read_table(file), schema) for file in files]
+        table = pa.concat_tables([schema.empty_table(), *tables])
         return table.sort_by([("identity", "ascending"), ("exemplar_id", "ascending")])
 
     def add_exemplars(self, exemplars: pa.Table, space: str) -> None:
@@ -262,25 +304,28 @@ class Lake:
     def _merged(
         self, video_id: str, space: str, columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, pa.Table]:
-        """Samples and faces over all runs; the densest run that examined an instant owns it."""
-        faces_schema = with_embedding(FACES, space, self.dim(space))
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "pts"]))
-        samples, faces, taken = [], [], np.empty(0, np.int64)
-        for run in self._runs_of(video_id, space):
+        """Samples and faces over all runs; the densest run that saw an instant owns it."""
+        schema = with_embedding(FACES, space, self.dim(space))
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "pts"])])
+        samples, faces = [SAMPLES.empty_table()], [schema.empty_table()]
+        lost, seen = [SAMPLES.empty_table()], np.empty(0, np.int64)
+        for rank, run in enumerate(self._runs_of(video_id, space)):
             path = self._part("samples", video_id, run, space)
             if not path.is_file():
                 continue  # a failed video has none
             of_run = conform(read_table(path), SAMPLES)
-            new = ~np.isin(of_run["pts"].to_numpy(), taken)
-            own = of_run["pts"].to_numpy()[new]
-            taken = np.concatenate([taken, own])
-            samples.append(of_run.filter(pa.array(new)))
-            rows = read_table(self._part("faces", video_id, run, space), wanted)
-            rows = conform(rows, faces_schema) if wanted is None else rows
-            faces.append(rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own))))
-        if not samples:
-            empty = faces_schema.empty_table()
-            return SAMPLES.empty_table(), empty if wanted is None else empty.select(wanted)
+            is_ok = pc.equal(of_run["status"], "ok").to_numpy()
+            lost.append(of_run.filter(pa.array(~is_ok)))
+            own = of_run.filter(pa.array(is_ok & ~np.isin(of_run["pts"].to_numpy(), seen)))
+            samples.append(own)
+            rows = conform(
+                read_table(self._part("faces", video_id, run, space), schema.names), schema
+            )
+            rows = rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own["pts"].to_numpy())))
+            faces.append(rows if rank == 0 else _without_tracks(rows))
+            seen = np.concatenate([seen, own["pts"].to_numpy()])
+        samples.append(_first_of_each(pa.concat_tables(lost), seen))
         by_time = [("pts", "ascending")]
         return pa.concat_tables(samples).sort_by(by_time), pa.concat_tables(faces).sort_by(by_time)
 
@@ -311,15 +356,53 @@ class Lake:
         )
 
 
+def _file_columns(files: dict[str, int]) -> dict[str, list[str] | list[int]]:
+    """The columns ``paths`` and ``mtimes_ns`` of files and their times of change."""
+    return {"paths": sorted(files), "mtimes_ns": [files[path] for path in sorted(files)]}
+
+
+def _with_all_paths(videos: pa.Table, runs: pa.Table) -> pa.Table:
+    """The videos with every path that any of their runs knows: each run notes what it meets."""
+    files: dict[str, dict[str, int]] = {}
+    for row in runs.select(["video_id", "paths", "mtimes_ns"]).to_pylist():
+        known = files.setdefault(row["video_id"], {})
+        for path, mtime_ns in zip(row["paths"], row["mtimes_ns"], strict=True):
+            known[path] = max(mtime_ns, known.get(path, mtime_ns))
+    columns = [_file_columns(files[video_id]) for video_id in videos["video_id"].to_pylist()]
+    for name in ("paths", "mtimes_ns"):
+        field = VIDEOS.field(name)
+        values = pa.array([column[name] for column in columns], field.type)
+        videos = videos.set_column(VIDEOS.get_field_index(name), field, values)
+    return videos
+
+
+def _without_tracks(faces: pa.Table) -> pa.Table:
+    """The faces of a run whose tracks are not those that `Lake.tracks` gives."""
+    column = faces.schema.get_field_index("track_id")
+    if column < 0:
+        return faces
+    field = faces.schema.field(column)
+    return faces.set_column(column, field, pa.nulls(len(faces), field.type))
+
+
+def _first_of_each(samples: pa.Table, seen: npt.NDArray[np.int64]) -> pa.Table:
+    """One row for each instant that is not among those that were seen."""
+    pts = samples["pts"].to_numpy()
+    keep = ~np.isin(pts, seen)
+    first = np.zeros(len(pts), bool)
+    first[np.unique(pts, return_index=True)[1]] = True
+    return samples.filter(pa.array(keep & first))
+
+
 def _read_catalog_file(root: Path) -> dict[str, Any]:
     path = root / "catalog.json"
     try:
-        told: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        told: Any = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise CatalogError(_no_catalog(root)) from error
     except (OSError, ValueError) as error:
         raise CatalogError(f"{path}: must be readable JSON, but is not ({error})") from error
-    if told.get("format") != _FORMAT or not isinstance(told.get("spaces"), dict):
+    if not isinstance(told, dict) or told.get("format") != _FORMAT:
         raise CatalogError(f"{path}: must describe a facelake catalog, but does not")
     version = told.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
@@ -327,6 +410,8 @@ def _read_catalog_file(root: Path) -> dict[str, Any]:
             f"{root}: its schema version must be at most {SCHEMA_VERSION}, but is {version}; "
             "a newer facelake wrote it: pip install -U facelake"
         )
+    if not isinstance(told.get("spaces"), dict):
+        raise CatalogError(f"{path}: must list the catalog's spaces, but does not")
     return told
 
 

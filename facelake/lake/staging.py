@@ -124,6 +124,12 @@ class Staging:
 
 
 def scratch_folder(root: Path) -> Path:
-    """Where a catalog's unfinished files lie: ``catalogs/.staging/NAME``."""
-    root = root.absolute()
+    """Where a catalog's unfinished files lie: ``catalogs/.staging/NAME``.
+
+    Files are moved from there into place, which only one file system can do in one step: links are
+    followed, and a catalog that is a mounted disk of its own keeps the folder inside.
+    """
+    root = root.resolve()
+    if root.is_mount():
+        return root / ".staging"
     return root.parent / ".staging" / root.name
