@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar, cast
 
 import dask
 import psutil
@@ -100,6 +103,24 @@ def test_heal_of_a_whole_cluster_does_nothing(cluster: Cluster) -> None:
     before = worker_pids(cluster)
     cluster.heal()
     assert worker_pids(cluster) == before
+
+
+def test_a_cluster_that_does_not_close_loses_its_workers_and_holds_nobody_up() -> None:
+    # As one does with a nanny whose worker died while it started.
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]) as worker:
+
+        class Stuck:
+            shutdown_on_close = True
+            workers: ClassVar = {0: SimpleNamespace(pid=worker.pid), 1: SimpleNamespace(pid=None)}
+
+            def close(self, timeout: float) -> None:
+                assert 0 < timeout < 60
+                raise TimeoutError
+
+        stuck = Stuck()
+        cluster_module._close(cast("LocalCluster", stuck))
+        assert worker.wait(timeout=_PATIENCE_S) == -signal.SIGKILL
+        assert not stuck.shutdown_on_close
 
 
 def test_one_worker_for_each_core_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
