@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from facelake.errors import CatalogError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -522,7 +524,18 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with exactly the schema's columns; those an older version did not write are null.
 
     This is how the tables grow: columns are added, nullable, and never change their meaning.
+
+    Raises
+    ------
+    CatalogError
+        A column is missing that every version wrote: the file's footer is damaged.
     """
+    lost = [f.name for f in schema if not f.nullable and f.name not in table.column_names]
+    if lost:
+        raise CatalogError(
+            f"a table of the catalog must have the columns {', '.join(lost)}, but has "
+            f"{', '.join(table.column_names)}; delete the damaged file and ingest the video again"
+        )
     columns = [
         table[field.name].cast(field.type)
         if field.name in table.column_names

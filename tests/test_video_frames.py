@@ -21,6 +21,7 @@ from facelake.schema import DecoderName, Stretch, VideoIndex
 from facelake.testing import cases, footage
 from facelake.testing.cases import Case
 from facelake.video import FrameReader, index_video, plan_stretches
+from facelake.video.frames import choose_decoder
 
 Make = Callable[[str], Case]
 Answer = list[tuple[int, int | None]]
@@ -588,3 +589,15 @@ def test_real_files_give_the_frames_of_a_decoder_that_reads_everything(
     for pts, image in answer:
         if pts in witness:
             assert np.abs(image.astype(int) - witness[pts]).mean() < 3, pts
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "decoder"), [(1280, 720, "decord"), (1920, 1080, "pyav")]
+)
+def test_decord_is_left_to_frames_that_it_can_take_in_one_batch(
+    make: Make, width: int, height: int, decoder: str
+) -> None:
+    path = make("closed_gop").path
+    facts = replace(index_video(path).facts, width=width, height=height)
+    assert choose_decoder(path, facts, "auto")[0] == decoder
+    assert choose_decoder(path, facts, "decord") == ("decord", "the packets prove it safe")

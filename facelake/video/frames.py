@@ -19,6 +19,7 @@ import numpy.typing as npt
 from facelake.errors import VideoError
 from facelake.media import frame_rgb, iter_packets, open_media
 from facelake.schema import DecoderName, Stretch, VideoFacts
+from facelake.video.plan import SAMPLES_PER_STRETCH
 
 if TYPE_CHECKING:
     import av
@@ -30,7 +31,10 @@ DECORD: DecoderName = "decord"
 Image = npt.NDArray[np.uint8]
 # decord decodes ahead without limit between two calls, so it is asked for large batches and sent
 # back to the start after each; this bounds both.
-_BATCH_BYTES = 128 << 20
+_BATCH_BYTES = 192 << 20
+# Sent back after each batch, decord decodes from the key frame again. With 1080p frames, of which
+# few fit into a batch, it took 4 times as long as PyAV; so a stretch shall fit into one.
+_LARGEST_FRAME_BYTES = _BATCH_BYTES // SAMPLES_PER_STRETCH
 _SEEK_BACK_S = (0, 1, 5, 25)
 _TIME_TOLERANCE_S = 2e-3  # decord's times are float32 of seconds: 1000 s is known to 6e-5
 
@@ -257,13 +261,16 @@ def choose_decoder(path: Path, facts: VideoFacts, decoder: DecoderName) -> tuple
     """
     if decoder == PYAV:
         return PYAV, "as asked"
-    if not facts.decord_doubt:
+    fits = facts.width * facts.height * 3 <= _LARGEST_FRAME_BYTES
+    if not facts.decord_doubt and (fits or decoder == DECORD):
         return DECORD, "the packets prove it safe"
     if decoder == DECORD:
         raise VideoError(
             f"{path}: decord would not be safe here ({facts.decord_doubt}); "
             "use --decoder auto or pyav"
         )
+    if not facts.decord_doubt:
+        return PYAV, f"decord would be slower on {facts.width}×{facts.height} frames"
     return PYAV, f"decord is not proved safe: {facts.decord_doubt}"
 
 
