@@ -24,15 +24,8 @@ from facelake.faces import find_pack
 from facelake.ingest import IngestReport, Tally, ingest_videos
 from facelake.ingest import loop as loop_module
 from facelake.ingest import work as work_module
-from facelake.ingest.work import (
-    Published,
-    SourceFile,
-    Task,
-    Video,
-    index_file,
-    look_at_stretch,
-    publish_video,
-)
+from facelake.ingest.task import Published, SourceFile, Task, Video
+from facelake.ingest.work import index_file, look_at_stretch, publish_video
 from facelake.lake import Lake, Staging
 from facelake.schema import IngestSettings, unpack_embeddings
 from facelake.testing.cases import N_FRAMES, make_case

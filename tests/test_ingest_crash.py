@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from facelake.faces import find_pack
-from facelake.ingest.work import MOST_ATTEMPTS, Task
+from facelake.ingest.task import Task
+from facelake.ingest.work import MOST_ATTEMPTS
 from facelake.lake import Lake, StagedStretch, Staging, read_table
 from facelake.schema import DecoderName, IngestSettings, video_name
 from facelake.testing.fakepack import write_fake_archive, write_fake_pack
@@ -281,7 +282,7 @@ def test_other_videos_and_attempts_of_other_days_do_not_suffer(
 
 _WATCHDOG = """
 import ctypes, threading, time
-from facelake.ingest.work import Watchdog
+from facelake.ingest.watchdog import Watchdog
 # PATCH
 print("survived", flush=True)
 """

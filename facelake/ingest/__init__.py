@@ -4,6 +4,7 @@
 leave the worker that decoded them.
 """
 
-from facelake.ingest.loop import IngestReport, Tally, ingest_videos
+from facelake.ingest.loop import ingest_videos
+from facelake.ingest.report import IngestReport, Tally
 
 __all__ = ["IngestReport", "Tally", "ingest_videos"]

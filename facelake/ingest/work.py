@@ -6,7 +6,6 @@ the video's content, the settings and the models, and is not looked at again whe
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import socket
 import threading
@@ -14,12 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
-from functools import cache
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,20 +29,18 @@ import facelake
 from facelake.errors import CatalogError, EngineError, FacelakeError, PackError, VideoError
 from facelake.faces import FaceEngine, Pack, find_pack
 from facelake.faces.pack import file_sha256
+from facelake.ingest.task import Indexed, Published, SourceFile, StretchDone, Task, Video
+from facelake.ingest.watchdog import Watchdog
 from facelake.lake import Lake, StagedStretch
 from facelake.schema import (
     FACES,
     SAMPLES,
-    SCHEMA_VERSION,
     TRACKS,
     VIDEOS,
     DecoderName,
-    Device,
     Face,
-    IngestSettings,
     Stretch,
     VideoFacts,
-    VideoIndex,
     face_id,
     pack_embeddings,
     unpack_embeddings,
@@ -56,105 +52,6 @@ from facelake.video import PYAV, FrameReader, identify, index_video
 MOST_ATTEMPTS = 2
 UNREAD = "unread:"  # what the content id of a file begins with whose bytes nobody could read
 STAGES = ("decode", "detect", "align", "embed", "write")
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is the same for every stretch of an ingest.
-
-    Attributes
-    ----------
-    root
-        The catalog's folder, absolute, as the workers see it.
-    session
-        Name of this very ingest, to tell its own failed attempts from an interrupted one's.
-    stall_s
-        A worker that makes no progress for this long is killed, in seconds.
-    """
-
-    root: str
-    session: str
-    settings: IngestSettings
-    pack: Pack
-    device: Device
-    stall_s: float
-
-    @property
-    def engine(self) -> str:
-        """Name of the plugin that holds the sessions for this task.
-
-        It names all that the sessions depend on: another ingest may share the workers.
-        """
-        told = (self.settings.to_json(), self.pack.detector_id, self.pack.space, self.device)
-        return f"facelake-{blake2b(repr(told).encode(), digest_size=8).hexdigest()}"
-
-    def run_of(self, content_id: str) -> str:
-        """Name of the run that looks at these bytes in this way, 12 hex digits."""
-        told = (
-            SCHEMA_VERSION,
-            content_id,
-            self.settings.to_json(),
-            self.pack.detector_id,
-            self.pack.space,
-        )
-        return blake2b(repr(told).encode(), digest_size=6).hexdigest()
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file to look at: its path, and size and mtime as they were when the ingest began."""
-
-    path: str
-    size_bytes: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """A file's content id, and its index or why there is none."""
-
-    file: SourceFile
-    content_id: str
-    index: VideoIndex | None
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video to look at: its name, the files with its bytes, and its facts."""
-
-    video_id: str
-    content_id: str
-    files: tuple[SourceFile, ...]
-    facts: VideoFacts
-
-
-@dataclass(frozen=True)
-class StretchDone:
-    """What a stretch came to.
-
-    Attributes
-    ----------
-    error
-        Why it gave nothing; empty when it did.
-    """
-
-    video_id: str
-    number: int
-    n_samples: int
-    n_faces: int
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A video that is in the catalog."""
-
-    video_id: str
-    status: str
-    error: str
-    n_samples: int
-    n_faces: int
 
 
 class EnginePlugin(WorkerPlugin):
@@ -238,52 +135,6 @@ def _plugin(task: Task) -> EnginePlugin:
     if not isinstance(plugin, EnginePlugin):
         raise EngineError(f"{socket.gethostname()}: this worker was given no face engine")
     return plugin
-
-
-class Watchdog:
-    """Kills this process when nothing calls `alive` for ``stall_s`` seconds.
-
-    decord can wait in native code for ever (dmlc/decord #373, #375, #269). No Python thread is
-    needed to fire: faulthandler's timer is C, so it works while the GIL is held too. The nanny
-    starts the worker again, and the stretch is tried with PyAV.
-    """
-
-    # The process has one timer, and a worker of somebody else's cluster may have many threads.
-    _lock = threading.Lock()
-    _deadlines: ClassVar[dict[Watchdog, float]] = {}
-
-    def __init__(self, stall_s: float) -> None:
-        self._stall_s = stall_s
-        self._armed_at = -np.inf
-
-    def alive(self) -> None:
-        """Say that work goes on."""
-        now = time.monotonic()
-        if now - self._armed_at >= min(1.0, self._stall_s / 4):
-            self._armed_at = now
-            with self._lock:
-                self._deadlines[self] = now + self._stall_s
-                self._arm(now)
-
-    def stop(self) -> None:
-        """No longer watch."""
-        with self._lock:
-            self._deadlines.pop(self, None)
-            self._arm(time.monotonic())
-
-    @classmethod
-    def _arm(cls, now: float) -> None:
-        if not cls._deadlines:
-            faulthandler.cancel_dump_traceback_later()
-            return
-        left_s = max(min(cls._deadlines.values()) - now, 1e-3)
-        faulthandler.dump_traceback_later(left_s, exit=True, file=_nowhere())
-
-
-@cache
-def _nowhere() -> TextIO:
-    # The traceback of a hang is of no use to a person at a progress bar.
-    return Path(os.devnull).open("w")
 
 
 # Tasks ------------------------------------------------------------------------------------------
