@@ -122,7 +122,7 @@ def open_cluster(*, workers: int | None = None, scheduler: str | None = None) ->
             yield Cluster(client, n_workers, time.perf_counter() - start)
             return
         stack.enter_context(dask.config.set(_CONFIG))
-        n_workers = workers or _cores()
+        n_workers = workers or count_cores()
         local = stack.enter_context(_local_cluster(n_workers))
         client = stack.enter_context(Client(local))
         yield Cluster(client, n_workers, time.perf_counter() - start, local)
@@ -190,7 +190,7 @@ def _refuse_bootstrapping() -> None:
         raise FacelakeError(f"facelake starts worker processes; {_GUARD}")
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Cores this process may use, which in a container or a batch job are not all there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

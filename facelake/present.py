@@ -123,7 +123,7 @@ def _coverage(lake: Lake, video_ids: list[str], space: str, blind_s: float | Non
     """Examined time of the videos: ``video_id, start_s, end_s``, one row per unbroken range."""
     rows = []
     for video_id in video_ids:
-        samples, _ = lake.read_video(video_id, space, columns=("pts",))
+        samples = lake.samples(video_id, space)
         samples = samples.filter(pc.field("status") == "ok")
         time_s, shown_s = samples["time_s"].to_numpy(), samples["shown_s"].to_numpy()
         # What lies between two samples counts as seen while they are no further apart than usual.

@@ -194,7 +194,7 @@ def find_all_spans(
     if identities is not None:
         scores = scores.filter(pc.is_in(scores["identity"], pa.array(identities, pa.string())))
     for video_id, of_video in _groups(scores, "video_id"):
-        samples, _ = lake.read_video(video_id, space, columns=("pts",))
+        samples = lake.samples(video_id, space)
         samples = samples.filter(pc.field("status") == "ok")
         path = by_video[video_id]["paths"][0]
         for identity, found in _groups(of_video, "identity"):

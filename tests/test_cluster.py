@@ -127,7 +127,7 @@ def test_one_worker_for_each_core_this_process_may_use(monkeypatch: pytest.Monke
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("this system does not say which cores a process may use")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {3, 5, 7})
-    assert cluster_module._cores() == 3
+    assert cluster_module.count_cores() == 3
 
 
 @pytest.mark.parametrize("workers", [0, -1])

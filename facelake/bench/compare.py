@@ -11,7 +11,7 @@ from pathlib import Path
 
 import facelake
 from facelake.bench.footage import plan_footage
-from facelake.bench.machine import count_cores, name_cpu
+from facelake.bench.machine import name_cpu
 from facelake.bench.result import FACELAKE, PEERS, BenchResult, Run, faster_peer
 from facelake.bench.sides import (
     Plan,
@@ -21,6 +21,7 @@ from facelake.bench.sides import (
     run_peer,
     versions_of,
 )
+from facelake.cluster import count_cores
 from facelake.errors import EngineError
 from facelake.schema import IngestSettings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import threading
@@ -12,13 +11,6 @@ from types import TracebackType
 import psutil
 
 _SAMPLE_S = 0.1
-
-
-def count_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def name_cpu() -> str:

@@ -246,17 +246,39 @@ class Lake:
 
     def samples(self, video_id: str, space: str) -> pa.Table:
         """The examined instants of a video, in order of time, each once."""
-        return self._merged(video_id, space)[0]
+        return self.read_video(video_id, space, columns=("pts",))[0]
 
     def faces(self, video_id: str, space: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The faces of a video, in order of time; an instant looked at twice counts once."""
-        return self._merged(video_id, space, columns)[1]
+        return self.read_video(video_id, space, columns)[1]
 
     def read_video(
         self, video_id: str, space: str, columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, pa.Table]:
-        """Samples and faces of a video that belong together."""
-        return self._merged(video_id, space, columns)
+        """Samples and faces of a video over all runs; the densest that saw an instant owns it."""
+        schema = with_embedding(FACES, space, self.dim(space))
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "pts"])])
+        samples, faces = [SAMPLES.empty_table()], [schema.empty_table()]
+        lost, seen = [SAMPLES.empty_table()], np.empty(0, np.int64)
+        for rank, run in enumerate(self._runs_of(video_id, space)):
+            path = self._part("samples", video_id, run, space)
+            if not path.is_file():
+                continue  # a failed video has none
+            of_run = conform(read_table(path), SAMPLES)
+            is_ok = pc.equal(of_run["status"], "ok").to_numpy()
+            lost.append(of_run.filter(pa.array(~is_ok)))
+            own = of_run.filter(pa.array(is_ok & ~np.isin(of_run["pts"].to_numpy(), seen)))
+            samples.append(own)
+            rows = conform(
+                read_table(self._part("faces", video_id, run, space), schema.names), schema
+            )
+            rows = rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own["pts"].to_numpy())))
+            faces.append(rows if rank == 0 else _without_tracks(rows))
+            seen = np.concatenate([seen, own["pts"].to_numpy()])
+        samples.append(_first_of_each(pa.concat_tables(lost), seen))
+        by_time = [("pts", "ascending")]
+        return pa.concat_tables(samples).sort_by(by_time), pa.concat_tables(faces).sort_by(by_time)
 
     def tracks(self, video_id: str, space: str) -> pa.Table:
         """The tracks of a video's densest run."""
@@ -300,34 +322,6 @@ class Lake:
             (self._gallery(space) / f"exemplar-{name}.parquet").unlink(missing_ok=True)
 
     # Inside -------------------------------------------------------------------------------------
-
-    def _merged(
-        self, video_id: str, space: str, columns: Sequence[str] | None = None
-    ) -> tuple[pa.Table, pa.Table]:
-        """Samples and faces over all runs; the densest run that saw an instant owns it."""
-        schema = with_embedding(FACES, space, self.dim(space))
-        if columns is not None:
-            schema = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "pts"])])
-        samples, faces = [SAMPLES.empty_table()], [schema.empty_table()]
-        lost, seen = [SAMPLES.empty_table()], np.empty(0, np.int64)
-        for rank, run in enumerate(self._runs_of(video_id, space)):
-            path = self._part("samples", video_id, run, space)
-            if not path.is_file():
-                continue  # a failed video has none
-            of_run = conform(read_table(path), SAMPLES)
-            is_ok = pc.equal(of_run["status"], "ok").to_numpy()
-            lost.append(of_run.filter(pa.array(~is_ok)))
-            own = of_run.filter(pa.array(is_ok & ~np.isin(of_run["pts"].to_numpy(), seen)))
-            samples.append(own)
-            rows = conform(
-                read_table(self._part("faces", video_id, run, space), schema.names), schema
-            )
-            rows = rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own["pts"].to_numpy())))
-            faces.append(rows if rank == 0 else _without_tracks(rows))
-            seen = np.concatenate([seen, own["pts"].to_numpy()])
-        samples.append(_first_of_each(pa.concat_tables(lost), seen))
-        by_time = [("pts", "ascending")]
-        return pa.concat_tables(samples).sort_by(by_time), pa.concat_tables(faces).sort_by(by_time)
 
     def _runs_of(self, video_id: str, space: str) -> list[str]:
         """The runs of a video in a space, densest first, newest first among equals."""
