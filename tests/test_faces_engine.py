@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ import pytest
 
 from facelake.errors import EngineError, GalleryError, PackError
 from facelake.faces import FaceEngine, find_in_photo, find_pack, read_photo
+from facelake.faces import engine as engine_module
 from facelake.faces.align import TEMPLATE
 from facelake.faces.embed import Embedder
+from facelake.faces.network import Network
 from facelake.schema import Face, IngestSettings
 from facelake.testing.footage import numbered_frame
 from facelake.testing.pictures import moving_shot, reference_photo, wheel_picture
@@ -216,9 +218,10 @@ def test_a_face_is_itself_in_a_mirror_and_nobody_elses(engine: FaceEngine, poker
 @pytest.mark.models
 def test_a_frame_without_a_face_costs_no_embedding() -> None:
     engine = FaceEngine(find_pack(), IngestSettings(), device="cpu")
+    network: Any = engine.embedder._network
+    network._session = NoMemory(network._session)
     assert engine.find(numbered_frame(7, 320, 240)) == []
     assert engine.seconds["detect"] > 0
-    assert engine.seconds["align"] == engine.seconds["embed"] == 0
 
 
 @pytest.mark.models
@@ -273,54 +276,164 @@ def test_a_manifest_that_is_wrong_about_the_dimension_is_refused(tmp_path: Path)
         FaceEngine(find_pack(tmp_path), IngestSettings(), device="cpu")
 
 
+# A look, then embeddings ------------------------------------------------------------------------
+
+
+@pytest.mark.models
+def test_a_look_finds_what_there_is_and_embedding_its_chips_gives_the_rest(
+    engine: FaceEngine, poker: Image
+) -> None:
+    (found,) = engine.look([poker])
+    assert all(each.face.embedding is None for each in found)
+    assert {each.chip.shape for each in found} == {(112, 112, 3)}
+    vectors = engine.embed([each.chip for each in found])
+    for each, vector, face in zip(found, vectors, engine.find(poker), strict=True):
+        np.testing.assert_array_equal(each.face.bbox_xyxy, face.bbox_xyxy)
+        np.testing.assert_array_equal(each.face.landmarks, face.landmarks)
+        assert face.embedding is not None
+        assert float(vector @ face.embedding) > 0.9999
+
+
+@pytest.mark.models
+def test_frames_looked_at_together_are_not_mixed_up(engine: FaceEngine, poker: Image) -> None:
+    nobody = np.full_like(poker, 90)
+    apart = [engine.find(image) for image in (poker, nobody, poker[:, ::-1].copy())]
+    together = engine.look([poker, nobody, poker[:, ::-1].copy()])
+    assert [len(found) for found in together] == [len(faces) for faces in apart]
+    for found, faces in zip(together, apart, strict=True):
+        for each, face in zip(found, faces, strict=True):
+            np.testing.assert_allclose(each.face.bbox_xyxy, face.bbox_xyxy, atol=0.01)
+
+
+@pytest.mark.models
+def test_no_chips_have_no_embeddings(engine: FaceEngine) -> None:
+    assert engine.embed([]).shape == (0, 512)
+    assert engine.look([]) == []
+
+
+@pytest.mark.models
+def test_the_networks_alone_take_time_and_leave_the_engines_own_count_alone(
+    engine: FaceEngine,
+) -> None:
+    before = dict(engine.seconds)
+    assert engine.bare_run(120, 160, 2, 1) > 0
+    assert engine.bare_run(120, 160, 0, 0) >= 0
+    assert engine.seconds == before
+
+
+# Sessions that fail -----------------------------------------------------------------------------
+
+
+class NoMemory:
+    """A session in which nothing can be run."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def get_providers(self) -> list[str]:
+        return list(self._session.get_providers())
+
+    def run(self, *_: object) -> None:
+        raise RuntimeError("bad allocation")
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(("kind", "side"), [("detector", (640, 640)), ("embedder", (112, 112))])
+def test_a_session_that_fails_names_the_model_and_the_shape(
+    kind: str, side: tuple[int, int]
+) -> None:
+    pack = find_pack()
+    engine = FaceEngine(pack, IngestSettings(), device="cpu")
+    network: Any = getattr(engine, kind)._network
+    network._session = NoMemory(network._session)
+    look: dict[str, Callable[[], object]] = {
+        "detector": lambda: engine.look([np.zeros((*side, 3), np.uint8)]),
+        "embedder": lambda: engine.embed([np.zeros((*side, 3), np.uint8)]),
+    }
+    height, width = side
+    given = f"1×{height}×{width}×3 uint8" if network.uint8 else f"1×3×{height}×{width} float32"
+    file = {"detector": pack.detector, "embedder": pack.embedder}[kind]
+    with pytest.raises(EngineError, match=f"^{file.name} cannot be run on .*bad alloc") as error:
+        look[kind]()
+    assert f"{given} with CPUExecutionProvider" in str(error.value)
+
+
+@pytest.mark.models
+def test_one_frame_and_one_face_at_a_time_where_batches_are_not_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "_BATCH", {"CPUExecutionProvider": (4, 6)})
+    together = FaceEngine(find_pack(), IngestSettings(), device="cpu")
+    assert (together.detector.batch, together.embedder.batch) == (4, 6)
+    alone = FaceEngine(find_pack(), IngestSettings(), device="cpu", batch=False)
+    assert (alone.detector.batch, alone.embedder.batch) == (1, 1)
+
+
 # The embedder alone -----------------------------------------------------------------------------
 
 
-class FakeSession:
+class FakeNetwork:
     """An embedder whose vector is the mean of each plane, and which counts its calls."""
 
-    def __init__(self, batch: Any, side: int = 112) -> None:
-        self.shape = [batch, 3, side, side]
+    output_shapes: ClassVar = [["n", 3]]
+
+    def __init__(self, *, batched: bool = True, uint8: bool = False, side: int = 112) -> None:
+        self.batched, self.uint8, self.image_shape = batched, uint8, [side, side]
         self.batches: list[int] = []
 
-    def get_inputs(self) -> list[Any]:
-        return [type("Input", (), {"name": "chips", "shape": self.shape})]
-
-    def get_outputs(self) -> list[Any]:
-        return [type("Output", (), {"name": "vector", "shape": ["n", 3]})]
-
-    def run(self, names: None, feed: dict[str, npt.NDArray[np.float32]]) -> list[Any]:
-        (blob,) = feed.values()
-        assert blob.dtype == np.float32
+    def run(self, blob: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
         self.batches.append(len(blob))
+        if self.uint8:
+            assert blob.dtype == np.uint8
+            return [(blob.mean(axis=(1, 2)) / 127.5 - 1).astype(np.float32)]
+        assert blob.dtype == np.float32
         return [blob.mean(axis=(2, 3))]
 
 
-@pytest.mark.parametrize(("batch", "batches"), [("n", [4]), (None, [4]), (1, [1, 1, 1, 1])])
-def test_chips_are_given_together_unless_the_model_takes_one_at_a_time(
-    batch: Any, batches: list[int]
+def embedder(network: FakeNetwork, **options: Any) -> Embedder:
+    made: Any = network
+    return Embedder(made, **options)
+
+
+@pytest.mark.parametrize("uint8", [False, True])
+@pytest.mark.parametrize(
+    ("batched", "batch", "batches"),
+    [(True, 8, [4]), (True, 3, [3, 1]), (True, 1, [1] * 4), (False, 8, [1] * 4)],
+)
+def test_chips_are_given_together_as_far_as_the_model_takes_them(
+    batched: bool, batch: int, batches: list[int], uint8: bool
 ) -> None:
     chips = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), np.uint8)
-    session: Any = FakeSession(batch)
-    vectors = Embedder(session).embed(chips)
+    network = FakeNetwork(batched=batched, uint8=uint8)
+    vectors = embedder(network, batch=batch).embed(chips)
     expected = (chips.mean(axis=(1, 2)) - 127.5) / 127.5  # red, green, blue from −1 to 1
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-3)
-    assert session.batches == batches
+    assert network.batches == batches
 
 
 def test_no_chips_give_no_vectors_and_a_vector_of_nothing_stays_finite() -> None:
-    session: Any = FakeSession("n")
-    assert Embedder(session).embed(np.empty((0, 112, 112, 3), np.uint8)).shape == (0, 3)
-    assert session.batches == []
-    session.run = lambda names, feed: [np.zeros((1, 3), np.float32)]
-    assert Embedder(session).embed(np.zeros((1, 112, 112, 3), np.uint8)).tolist() == [[0, 0, 0]]
+    network: Any = FakeNetwork()
+    assert embedder(network).embed(np.empty((0, 112, 112, 3), np.uint8)).shape == (0, 3)
+    assert network.batches == []
+    network.run = lambda _: [np.zeros((1, 3), np.float32)]
+    assert embedder(network).embed(np.zeros((1, 112, 112, 3), np.uint8)).tolist() == [[0, 0, 0]]
 
 
 def test_an_embedder_of_another_size_is_refused() -> None:
-    session: Any = FakeSession("n", side=160)
     with pytest.raises(PackError, match="must read 112×112 pixels"):
-        Embedder(session)
+        embedder(FakeNetwork(side=160))
+
+
+@pytest.mark.models
+def test_a_network_says_what_runs_and_what_may_go_in() -> None:
+    pack = find_pack()
+    network = Network(pack.embedder, pack.embedder_sha256, "embedder", device="cpu")
+    assert (network.provider, network.name) == ("CPUExecutionProvider", pack.embedder.name)
+    assert (network.batched, network.note) == (True, "")
+    assert network.image_shape == [112, 112]
+    assert network.output_shapes[0][-1] == 512
+    assert Embedder(network).dim == 512
 
 
 # Photos -----------------------------------------------------------------------------------------
@@ -436,7 +549,7 @@ def test_a_chip_is_a_photo_too(engine: FaceEngine) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["align", "detect", "embed", "engine", "pack", "photo", "session"],
+    ["align", "detect", "embed", "engine", "network", "pack", "photo", "session"],
 )
 def test_the_examples_hold(module: str) -> None:
     failed, _ = doctest.testmod(importlib.import_module(f"facelake.faces.{module}"))

@@ -5,13 +5,20 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from facelake.errors import EngineError
 from facelake.faces import available_providers
-from facelake.faces.session import import_cv2, open_session
+from facelake.faces.session import (
+    choose_provider,
+    import_cv2,
+    open_session,
+    run_session,
+    runtime_version,
+)
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -96,6 +103,66 @@ def test_a_gpu_that_does_not_start_is_an_error_and_no_silent_cpu_run(
         open_session(MODEL, device=device)
 
 
+@pytest.mark.parametrize(
+    ("device", "built", "expected"),
+    [
+        ("auto", [CPU], CPU),
+        ("auto", ["TensorrtExecutionProvider", CUDA, CPU], CUDA),
+        ("cuda", [CUDA, CPU], CUDA),
+        ("cpu", [CUDA, CPU], CPU),
+    ],
+)
+def test_a_device_stands_for_the_best_provider_that_was_built_in(
+    device: Any, built: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, built, built)
+    assert choose_provider(device) == expected
+
+
+# Running ----------------------------------------------------------------------------------------
+
+
+class FailingSession:
+    """A session that fails in one way."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get_providers(self) -> list[str]:
+        return [CPU]
+
+    def run(self, names: None, feed: dict[str, Any]) -> list[Any]:
+        raise self._error
+
+
+FEED = {"input.1": np.zeros((2, 3, 64, 96), np.float32)}
+ON = "det.onnx cannot be run on input.1 2×3×64×96 float32 with CPUExecutionProvider "
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("Non-zero status:\n  7 by 8\n"), "(Non-zero status: 7 by 8)"),
+        (
+            RuntimeError("Failed to allocate memory for requested buffer"),
+            "(Failed to allocate memory for requested buffer); memory ran out: take fewer workers "
+            "or a smaller det_size",
+        ),
+        (
+            MemoryError(),
+            "(MemoryError); memory ran out: take fewer workers or a smaller det_size",
+        ),
+    ],
+)
+def test_a_run_that_fails_says_the_model_the_shapes_and_the_device(
+    error: Exception, message: str
+) -> None:
+    with pytest.raises(EngineError) as caught:
+        run_session(cast("Any", FailingSession(error)), "det.onnx", FEED)
+    assert str(caught.value) == ON + message
+    assert caught.value.__cause__ is error
+
+
 # Nothing installed ------------------------------------------------------------------------------
 
 
@@ -104,8 +171,11 @@ def test_without_onnxruntime_there_is_a_sentence_and_no_provider(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert available_providers() == []
-    with pytest.raises(EngineError, match=r"needs onnxruntime, .*pip install 'facelake\[cpu\]'"):
-        open_session(MODEL)
+    for ask in (lambda: open_session(MODEL), lambda: choose_provider("auto"), runtime_version):
+        with pytest.raises(
+            EngineError, match=r"needs onnxruntime, .*pip install 'facelake\[cpu\]'"
+        ):
+            ask()
 
 
 def test_without_opencv_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +204,18 @@ def test_a_file_that_is_no_model_is_refused_by_name(data: bytes | None, tmp_path
         (tmp_path / "bad.onnx").write_bytes(data)
     with pytest.raises(EngineError, match=r"bad\.onnx: onnxruntime cannot load it"):
         open_session(tmp_path / "bad.onnx", device="cpu")
+
+
+@pytest.mark.models
+def test_the_real_runtime_says_which_shape_it_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from facelake.testing.fakepack import write_fake_pack
+
+    session = open_session(write_fake_pack(tmp_path) / "colour_embedder.onnx", device="cpu")
+    chips = np.zeros((2, 3, 112, 112), np.float32)
+    (vectors,) = run_session(session, "colours", {"input.1": chips})
+    assert vectors.shape == (2, 512)
+    with pytest.raises(
+        EngineError, match=r"^colours cannot be run on input\.1 2×4×112×112 float32"
+    ):
+        run_session(session, "colours", {"input.1": np.zeros((2, 4, 112, 112), np.float32)})

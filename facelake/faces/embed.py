@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from facelake.errors import PackError
 from facelake.faces.align import CHIP_PX
-
-if TYPE_CHECKING:
-    import onnxruntime
+from facelake.faces.network import Blob, Network
 
 
 class Embedder:
-    """An ArcFace session: one input ``[n, 3, 112, 112]``, one output ``[n, dim]``."""
+    """An ArcFace network: one input of 112-pixel chips, one output ``[n, dim]``.
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        source, result = session.get_inputs()[0], session.get_outputs()[0]
-        self._input = source.name
-        if list(source.shape[-2:]) != [CHIP_PX, CHIP_PX]:
+    Parameters
+    ----------
+    batch
+        Most chips that go into the network at once.
+    """
+
+    def __init__(self, network: Network, *, batch: int = 1) -> None:
+        self._network = network
+        if network.image_shape != [CHIP_PX, CHIP_PX]:
             raise PackError(
-                f"the embedder must read {CHIP_PX}×{CHIP_PX} pixels, but reads {source.shape}"
+                f"the embedder must read {CHIP_PX}×{CHIP_PX} pixels, but reads "
+                f"{network.image_shape}"
             )
-        self.dim = int(result.shape[-1])
-        # Some exports fix the batch axis to 1: they are fed one chip at a time.
-        self._fixed_batch = source.shape[0] == 1
+        self.dim = int(network.output_shapes[0][-1])
+        self.batch = batch if network.batched else 1
 
     def embed(self, chips: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Unit vectors of RGB chips ``(n, 112, 112, 3)``, shape ``(n, dim)``."""
         if not len(chips):
             return np.empty((0, self.dim), np.float32)
-        blob = (chips.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
-        blob = np.ascontiguousarray(blob.transpose(0, 3, 1, 2))
-        step = 1 if self._fixed_batch else len(blob)
         vectors = np.concatenate(
             [
-                self._session.run(None, {self._input: blob[at : at + step]})[0]
-                for at in range(0, len(blob), step)
+                self._network.run(self._blob(chips[at : at + self.batch]))[0]
+                for at in range(0, len(chips), self.batch)
             ]
         )
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: npt.NDArray[np.float32] = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
         return unit
+
+    def bare(self, chips: npt.NDArray[np.uint8]) -> Callable[[], object]:
+        """The network's run alone on these chips, for benchmarks."""
+        return partial(self._network.run, self._blob(chips))
+
+    def _blob(self, chips: npt.NDArray[np.uint8]) -> Blob:
+        if self._network.uint8:
+            return np.ascontiguousarray(chips)
+        blob = (chips.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+        return np.ascontiguousarray(blob.transpose(0, 3, 1, 2))

@@ -1,7 +1,8 @@
-"""The one place that makes onnxruntime sessions, and reads back what really runs."""
+"""The one place that makes onnxruntime sessions, runs them, and reads back what really runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,20 @@ from facelake.errors import EngineError
 from facelake.schema import Device
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import onnxruntime
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
+
+# Best first. A device takes its first rung that this onnxruntime was built with; only `auto` has a
+# rung to fall to. TensorRT will be the rung above CUDA.
+_LADDERS: dict[Device, tuple[str, ...]] = {
+    "auto": (CUDA_PROVIDER, CPU_PROVIDER),
+    "cuda": (CUDA_PROVIDER,),
+    "cpu": (CPU_PROVIDER,),
+}
 
 
 def available_providers() -> list[str]:
@@ -21,6 +32,35 @@ def available_providers() -> list[str]:
         return list(_runtime().get_available_providers())
     except EngineError:
         return []
+
+
+def runtime_version() -> str:
+    """The version of onnxruntime.
+
+    Raises
+    ------
+    EngineError
+        No onnxruntime.
+    """
+    return str(_runtime().__version__)
+
+
+def choose_provider(device: Device) -> str:
+    """The provider that a device stands for here.
+
+    Raises
+    ------
+    EngineError
+        No onnxruntime, or one without that provider.
+    """
+    built = _runtime().get_available_providers()
+    for provider in _LADDERS[device]:
+        if provider in built:
+            return provider
+    raise EngineError(
+        f"device {device!r} needs an onnxruntime with {_LADDERS[device][0]}, but this one has only "
+        f"{', '.join(built)}; pip uninstall onnxruntime && pip install 'facelake[gpu]'"
+    )
 
 
 def open_session(
@@ -42,8 +82,8 @@ def open_session(
     EngineError
         No onnxruntime, no such provider, or a model it cannot load.
     """
+    provider = choose_provider(device)
     runtime = _runtime()
-    provider = _choose(device, runtime.get_available_providers())
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -66,15 +106,49 @@ def open_session(
     return session
 
 
-def _choose(device: Device, available: list[str]) -> str:
-    if device == "cpu" or (device == "auto" and CUDA_PROVIDER not in available):
-        return CPU_PROVIDER
-    if CUDA_PROVIDER not in available:
-        raise EngineError(
-            f"device 'cuda' needs an onnxruntime with {CUDA_PROVIDER}, but this one has only "
-            f"{', '.join(available)}; pip uninstall onnxruntime && pip install 'facelake[gpu]'"
-        )
-    return CUDA_PROVIDER
+def run_session(
+    session: onnxruntime.InferenceSession,
+    name: str,
+    feed: Mapping[str, npt.NDArray[Any]],
+) -> list[npt.NDArray[np.float32]]:
+    """The outputs of a session for its inputs.
+
+    Parameters
+    ----------
+    session
+        From `open_session`.
+    name
+        What the model is called in messages.
+    feed
+        An array for each input's name.
+
+    Raises
+    ------
+    EngineError
+        It does not fit the model, or there is not enough memory; the message says the shapes.
+    """
+    try:
+        outputs: list[npt.NDArray[np.float32]] = session.run(None, dict(feed))
+    except Exception as error:  # onnxruntime's errors share no other base
+        raise EngineError(_why_not_run(session, name, feed, error)) from error
+    return outputs
+
+
+def _why_not_run(
+    session: onnxruntime.InferenceSession,
+    name: str,
+    feed: Mapping[str, npt.NDArray[Any]],
+    error: Exception,
+) -> str:
+    given = ", ".join(
+        f"{key} {'×'.join(map(str, array.shape))} {array.dtype}" for key, array in feed.items()
+    )
+    told = " ".join(str(error).split()) or type(error).__name__  # onnxruntime's has line breaks
+    reason = f"{name} cannot be run on {given} with {session.get_providers()[0]} ({told})"
+    # No error of its own: an arena that cannot grow says "Failed to allocate", C++ "bad alloc".
+    if isinstance(error, MemoryError) or "alloc" in told:
+        return f"{reason}; memory ran out: take fewer workers or a smaller det_size"
+    return reason
 
 
 def _runtime() -> Any:
