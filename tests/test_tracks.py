@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 from dataclasses import astuple
+from itertools import pairwise, permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelake.tracks import link_tracks, summarise_tracks
+from facelake.tracks import link as link_module
+from facelake.tracks import link_tracks, match_boxes, summarise_tracks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -255,3 +258,155 @@ def test_well_separated_movers_keep_their_tracks(speeds: list[float], embedded: 
     track_id = link_tracks(time_s, boxes, seen)
     assert len(set(zip(track_id.tolist(), lanes, strict=True))) == len(speeds)
     assert len(set(track_id.tolist())) == len(speeds)
+
+
+# Fragments --------------------------------------------------------------------------------------
+
+
+def test_the_faces_of_a_fragment_stay_together_wherever_they_are_and_whoever_they_look_like() -> (
+    None
+):
+    faces = [(0.0, box_at(0), ANN), (0.2, box_at(200), BEN), (5.0, box_at(400), CLEO)]
+    assert link(*faces) == [0, 1, 2]
+    assert link(*faces, fragment=[7, 7, 7]) == [0, 0, 0]
+    assert link(*faces, fragment=[7, -1, 7]) == [0, 1, 0]
+
+
+def test_faces_of_minus_one_stand_alone_and_are_linked_as_ever() -> None:
+    faces = [(0.0, box_at(0), ANN), (0.2, box_at(0), ANN), (0.4, box_at(300), BEN)]
+    assert link(*faces, fragment=[-1, -1, -1]) == link(*faces) == [0, 0, 1]
+
+
+def test_the_first_face_of_a_fragment_looks_for_a_track_to_continue() -> None:
+    faces = [(i * PERIOD_S, box_at(0), ANN) for i in range(4)]
+    assert link(*faces, fragment=[3, 3, 5, 5]) == [0, 0, 0, 0]
+    strangers = [(time_s, box, BEN if i > 1 else ANN) for i, (time_s, box, _) in enumerate(faces)]
+    assert link(*strangers, fragment=[3, 3, 5, 5]) == [0, 0, 1, 1]
+
+
+def test_nothing_joins_a_track_whose_fragment_goes_on() -> None:
+    # At 0.2 s only somebody else's face is seen, where Ann was and looking like her.
+    faces = [(0.0, box_at(0), ANN), (0.2, box_at(0), ANN), (0.4, box_at(0), ANN)]
+    assert link(*faces, fragment=[1, 2, 1]) == [0, 1, 0]
+    assert link(*faces, fragment=[1, -1, 1]) == [0, 1, 0]
+
+
+def test_a_fragment_begun_after_a_cut_does_not_continue_what_was_before() -> None:
+    faces = [(i * PERIOD_S, box_at(0), ANN) for i in range(4)]
+    assert link(*faces, fragment=[3, 3, 5, 5], cut_s=[0.4]) == [0, 0, 1, 1]
+    assert link(*faces, fragment=[3, 3, -1, -1], cut_s=[0.3]) == [0, 0, 1, 1]
+
+
+def test_a_track_is_joined_after_a_fragment_that_paused_for_long() -> None:
+    faces = [(0.0, box_at(0), ANN), (2.5, box_at(200), CLEO), (5.0, box_at(0), ANN)]
+    assert link(*faces, (5.2, box_at(0), ANN), fragment=[1, -1, 1, 2]) == [0, 1, 0, 0]
+
+
+def test_a_fragment_for_each_face_is_needed() -> None:
+    with pytest.raises(ValueError, match="time_s and fragment must have shape"):
+        link((0.0, box_at(0), ANN), fragment=[1, 2])
+
+
+@st.composite
+def fragmented(draw: st.DrawFn) -> tuple[tuple[Any, Any, Any], npt.NDArray[np.int64]]:
+    """A crowd and fragments of it, at most one face of each in a frame."""
+    faces = draw(crowds())
+    fragment = np.full(len(faces[0]), -1)
+    for now_s in np.unique(faces[0]):
+        rows = np.flatnonzero(faces[0] == now_s)
+        numbers = draw(st.permutations(range(5)))[: len(rows)]
+        fragment[rows] = [n if n < 3 else -1 for n in numbers]
+    return faces, fragment
+
+
+@given(fragmented(), st.lists(st.floats(0, 4), max_size=1))
+def test_fragments_stay_whole_and_no_two_faces_of_a_frame_share_a_track(
+    found: tuple[tuple[Any, Any, Any], npt.NDArray[np.int64]], cut_s: list[float]
+) -> None:
+    faces, fragment = found
+    track_id = link_tracks(*faces, fragment=fragment, cut_s=cut_s)
+    assert (track_id >= 0).all()
+    for number in set(fragment.tolist()) - {-1}:
+        assert len(np.unique(track_id[fragment == number])) == 1
+    assert len(set(zip(faces[0].tolist(), track_id.tolist(), strict=True))) == len(track_id)
+
+
+@given(fragmented())
+def test_between_two_fragments_of_a_track_lies_no_cut_and_no_longer_gap(
+    found: tuple[tuple[Any, Any, Any], npt.NDArray[np.int64]],
+) -> None:
+    faces, fragment = found
+    cut_s = 1.0
+    track_id = link_tracks(*faces, fragment=fragment, cut_s=[cut_s], max_gap_s=0.5)
+    pieces = np.where(fragment < 0, 10 + np.arange(len(fragment)), fragment)
+    for track in np.unique(track_id):
+        times = {
+            piece: np.sort(faces[0][(track_id == track) & (pieces == piece)])
+            for piece in np.unique(pieces[track_id == track])
+        }
+        in_order = sorted(times.values(), key=lambda each: float(each[0]))
+        for one, other in pairwise(in_order):
+            assert one[-1] < other[0]
+            assert other[0] - one[-1] <= 0.5 + 1e-9
+            assert not one[-1] < cut_s <= other[0]
+
+
+@given(fragmented(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter_with_fragments_either(
+    found: tuple[tuple[Any, Any, Any], npt.NDArray[np.int64]], random: Any
+) -> None:
+    faces, fragment = found
+    rows = list(range(len(fragment)))
+    random.shuffle(rows)
+    track_id = link_tracks(*faces, fragment=fragment)
+    shuffled = link_tracks(*(column[rows] for column in faces), fragment=fragment[rows])
+    assert shuffled.tolist() == track_id[rows].tolist()
+
+
+# Boxes alone ------------------------------------------------------------------------------------
+
+
+def naive_iou(one: list[float], other: list[float]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(0.0, width) * max(0.0, height)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return both / (areas - both)
+
+
+small_boxes = st.lists(
+    st.builds(box_at, st.integers(0, 60), st.integers(0, 20), st.integers(10, 40)), max_size=4
+)
+
+
+@given(small_boxes, small_boxes, st.sampled_from([0.1, 0.3, 0.6]))
+def test_boxes_are_matched_so_that_the_overlaps_sum_to_the_most_there_is(
+    one: list[list[float]], other: list[list[float]], min_iou: float
+) -> None:
+    match = match_boxes(one, other, min_iou=min_iou)
+    pairs = [(row, int(column)) for row, column in enumerate(match) if column >= 0]
+    assert len({column for _, column in pairs}) == len(pairs)
+    overlaps = [naive_iou(one[row], other[column]) for row, column in pairs]
+    assert all(overlap >= min_iou - 1e-9 for overlap in overlaps)
+    # Every way to give each box another or none.
+    places = [*range(len(other)), *[-1] * len(one)]
+    best = max(
+        sum(
+            overlap
+            for row, column in enumerate(way)
+            if column >= 0 and (overlap := naive_iou(one[row], other[column])) >= min_iou
+        )
+        for way in set(permutations(places, len(one)))
+    )
+    assert sum(overlaps) == pytest.approx(best)
+
+
+def test_no_boxes_match_none() -> None:
+    assert match_boxes([], []).tolist() == []
+    assert match_boxes([], [box_at(0)]).tolist() == []
+    assert match_boxes([box_at(0)], []).tolist() == [-1]
+
+
+def test_the_examples_hold() -> None:
+    failed, tried = doctest.testmod(link_module)
+    assert (failed, tried > 0) == (0, True)

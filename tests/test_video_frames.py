@@ -40,6 +40,14 @@ BY_DECORD = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stretches_as_in_a_long_video() -> Iterator[None]:
+    """These films are short; they are cut as if they were not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facelake.video.plan._FEWEST_STRETCHES", 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     folder = tmp_path_factory.mktemp("cases")
@@ -69,7 +77,7 @@ def read(
 
 
 def read_all(reader: FrameReader, stretches: list[Stretch]) -> Answer:
-    return [(pts, number(image)) for s in stretches for pts, image in reader.frames(s)]
+    return [(f.pts, number(f.rgb())) for s in stretches for f in reader.frames(s)]
 
 
 @cache
@@ -94,13 +102,28 @@ def decoded_pts(path: Path) -> list[int | None]:
         return [frame.pts for frame in container.decode(video=0)]
 
 
-def expected_numbers(times_s: tuple[float, ...], sample_fps: float | None) -> list[int]:
-    """The first frame of each slot, by the planted times, in exact arithmetic."""
+def cheap_pts(path: Path) -> set[int]:
+    """What FFmpeg decodes of H.264 and HEVC when told to leave out what nothing refers to."""
+    with av.open(str(path)) as container:
+        decoder = container.streams.video[0].codec_context
+        if decoder.name not in ("h264", "hevc"):
+            return set()
+        decoder.thread_count = 1
+        decoder.skip_frame = "NONREF"
+        return {frame.pts for frame in container.decode(video=0) if frame.pts is not None}
+
+
+def expected_numbers(case: Case, sample_fps: float | None) -> list[int]:
+    """Of each slot the first cheap frame or else the first, by the planted times."""
     if sample_fps is None:
-        return list(range(len(times_s)))
-    exact = [Fraction(round(time * 90_000), 90_000) for time in times_s]
+        return list(range(len(case.times_s)))
+    exact = [Fraction(round(time * 90_000), 90_000) for time in case.times_s]
     slots = [int((time - exact[0]) * Fraction(sample_fps)) for time in exact]
-    return [n for n in range(len(slots)) if n == 0 or slots[n] > slots[n - 1]]
+    cheap = [pts in cheap_pts(case.path) for pts in sorted(p for p, _ in decoded(case.path))]
+    return [
+        min((n for n in range(len(slots)) if slots[n] == slot), key=lambda n: (not cheap[n], n))
+        for slot in sorted(set(slots))
+    ]
 
 
 # Whole files ------------------------------------------------------------------------------------
@@ -113,7 +136,7 @@ def test_pyav_gives_the_wanted_frames_at_their_times(
 ) -> None:
     case = make(name)
     answer, reader = read(case.path, sample_fps)
-    wanted = expected_numbers(case.times_s, sample_fps)
+    wanted = expected_numbers(case, sample_fps)
     assert [n for _, n in answer] == wanted
     time_base = float(reader.facts.time_base)
     times = [case.times_s[n] for n in wanted]
@@ -138,11 +161,12 @@ def test_decords_pictures_differ_from_pyavs_by_no_more_than_rounding(name: str, 
     pytest.importorskip("decord")
     index = index_video(make(name).path)
     (stretch,) = plan_stretches(index, 5.0)
-    for (_, one), (_, other) in zip(
+    for by_decord, by_pyav in zip(
         FrameReader(make(name).path, index.facts, decoder="decord").frames(stretch),
         FrameReader(make(name).path, index.facts, decoder="pyav").frames(stretch),
         strict=True,
     ):
+        one, other = by_decord.rgb(), by_pyav.rgb()
         assert one.dtype == other.dtype == np.uint8
         assert np.abs(one.astype(int) - other.astype(int)).mean() < 2
 
@@ -182,8 +206,9 @@ def test_frames_have_the_size_that_the_index_tells(name: str, make: Make) -> Non
     index = index_video(make(name).path)
     for decoder in ("pyav", "auto"):
         reader = FrameReader(make(name).path, index.facts, decoder=decoder)
-        for _, image in reader.frames(plan_stretches(index, 5.0)[0]):
-            assert image.shape == (index.facts.height, index.facts.width, 3)
+        for frame in reader.frames(plan_stretches(index, 5.0)[0]):
+            assert (frame.height, frame.width) == (index.facts.height, index.facts.width)
+            assert frame.rgb().shape == (frame.height, frame.width, 3)
 
 
 # Stretches --------------------------------------------------------------------------------------
@@ -267,9 +292,13 @@ def a_stretch(index: VideoIndex, seek: int, want: list[int]) -> Stretch:
         number=0,
         end_pts=index.facts.end_pts,
         seek_pts=int(index.pts[seek]),
+        key_pts=np.empty(0, np.int64),
         want_pts=index.pts[want],
         want_index=np.array(want, np.int64),
-        want_shown_s=np.full(len(want), 0.04),
+        peek_pts=None,
+        frame_pts=index.pts[want[0] :],
+        frame_shown_s=np.full(len(index.pts) - want[0], 0.04),
+        can_skip=bool(index.is_cheap.any()),
         sample_fps=None,
     )
 
@@ -302,18 +331,275 @@ def test_nothing_wanted_at_the_end_means_nothing_decoded_there(make: Make) -> No
     assert len(calls) < 10
 
 
+# Frames left out --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A way to code 75 frames at 25 a second, with a key frame each second."""
+
+    name: str
+    codec: str
+    options: str = ""
+    suffix: str = ".mkv"
+    can_skip: bool = True
+
+    def write(self, folder: Path) -> Path:
+        parameters = {
+            "libx264": {"x264-params": self.options},
+            "libx265": {"x265-params": f"keyint=25:{self.options}"},
+            "mpeg2video": {"bf": "2"},
+            "mpeg4": {"bf": "2"},
+            "libvpx": {"deadline": "realtime", "auto-alt-ref": "1", "lag-in-frames": "16"},
+            "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+            "libsvtav1": {"preset": "12"},
+        }
+        path = folder / f"{self.name}{self.suffix}"
+        return footage.write_video(
+            path, moving_frames(75), codec=self.codec, options=parameters[self.codec], gop=25
+        )
+
+
+def moving_frames(n_frames: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """A texture that slides and fades, so that frames are predicted from one another."""
+    random = np.random.default_rng(3)
+    texture = np.kron(random.integers(0, 200, (16, 40, 3)), np.ones((8, 8, 1)))
+    for number in range(n_frames):
+        light = 0.6 + 0.4 * np.sin(number / 9)
+        yield (np.roll(texture, 3 * number, axis=1)[:, :160] * light).astype(np.uint8)
+
+
+CODINGS = [
+    Coding("two_b", "libx264", "bframes=2:b-adapt=0"),
+    Coding("two_b_mp4", "libx264", "bframes=2:b-adapt=0", ".mp4"),
+    Coding("two_b_ts", "libx264", "bframes=2:b-adapt=0", ".ts"),
+    Coding("pyramid", "libx264", "bframes=7:b-adapt=0:b-pyramid=normal"),
+    Coding("strict_pyramid", "libx264", "bframes=7:b-adapt=0:b-pyramid=strict"),
+    Coding("open_gop", "libx264", "open-gop=1:bframes=3:b-adapt=0", ".ts"),
+    Coding("weighted", "libx264", "weightp=2:weightb=1:bframes=3:direct=temporal"),
+    Coding("slices", "libx264", "slices=4:bframes=3:b-adapt=0"),
+    Coding("no_b", "libx264", "bframes=0"),
+    Coding("intra_refresh", "libx264", "intra-refresh=1:bframes=2"),
+    Coding("interlaced", "libx264", "interlaced=1:bframes=2", ".ts", can_skip=False),
+    Coding("hevc", "libx265", "bframes=4:b-adapt=0"),
+    Coding("hevc_closed", "libx265", "open-gop=0:bframes=3:b-adapt=0", ".mp4"),
+    Coding("hevc_layers", "libx265", "bframes=4:b-adapt=0:temporal-layers=1"),
+    Coding("mpeg2", "mpeg2video", suffix=".ts", can_skip=False),
+    Coding("mpeg4", "mpeg4", can_skip=False),
+    Coding("vp8", "libvpx", suffix=".webm", can_skip=False),
+    Coding("vp9", "libvpx-vp9", suffix=".webm", can_skip=False),
+    Coding("av1", "libsvtav1", can_skip=False),
+]
+
+
+@pytest.fixture(scope="module", params=CODINGS, ids=lambda coding: coding.name)
+def coded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Coding]:
+    path = request.param.write(tmp_path_factory.mktemp("coded"))
+    return path, request.param
+
+
+def pictures(path: Path) -> dict[int, bytes]:
+    """The bytes of every frame, decoded from the start to the end."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        frames = container.decode(video=0)
+        return {f.pts: frame_rgb(f).tobytes() for f in frames if f.pts is not None}
+
+
+def test_a_decoder_told_to_leave_out_what_nothing_refers_to_gives_the_cheap_frames(
+    coded: tuple[Path, Coding],
+) -> None:
+    path, coding = coded
+    index = index_video(path)
+    cheap = index.pts[index.is_cheap].tolist()
+    assert cheap == (sorted(cheap_pts(path)) if coding.can_skip else [])
+    assert {s.can_skip for s in plan_stretches(index, 5.0)} == {coding.can_skip}
+
+
+@pytest.mark.parametrize("sample_fps", [0.7, 5.0, 11.0])
+def test_what_is_left_out_changes_no_bit_of_what_is_wanted(
+    sample_fps: float, coded: tuple[Path, Coding]
+) -> None:
+    path, _ = coded
+    index, witness = index_video(path), pictures(path)
+    for stretch in plan_stretches(index, sample_fps, refine=True):
+        met: list[None] = []
+        reader = FrameReader(path, index.facts, decoder="pyav", alive=lambda: met.append(None))  # noqa: B023
+        frames = list(reader.frames(stretch))
+        peek = [] if stretch.peek_pts is None else [stretch.peek_pts]
+        assert [frame.pts for frame in frames] == [*stretch.want_pts.tolist(), *peek]
+        assert all(frame.rgb().tobytes() == witness[frame.pts] for frame in frames)
+        assert len(met) <= len(index.pts) + 1  # and in one go
+
+
+def test_nor_when_the_frames_looked_at_are_the_dear_ones(coded: tuple[Path, Coding]) -> None:
+    path, _ = coded
+    index, witness = index_video(path), pictures(path)
+    dear = np.flatnonzero(~index.is_cheap).tolist()
+    stretch = replace(a_stretch(index, 0, dear[::3] or [0]), seek_pts=None)
+    met: list[None] = []
+    reader = FrameReader(path, index.facts, decoder="pyav", alive=lambda: met.append(None))
+    frames = list(reader.frames(stretch))
+    assert [frame.pts for frame in frames] == stretch.want_pts.tolist()
+    assert all(frame.rgb().tobytes() == witness[frame.pts] for frame in frames)
+    assert len(met) <= len(index.pts) + 1
+
+
+def test_the_frames_between_are_those_of_a_decoder_that_reads_everything(
+    coded: tuple[Path, Coding],
+) -> None:
+    path, _ = coded
+    index, witness = index_video(path), pictures(path)
+    pts = index.pts.tolist()
+    bounds = [(0, 1), (1, 4), (4, 9), (20, 30), (33, 35), (50, 74), (74, 74)]
+    intervals = [(pts[low], pts[high]) for low, high in bounds]
+    (stretch,) = plan_stretches(index, 5.0)
+    found = list(FrameReader(path, index.facts, decoder="pyav").between(stretch, intervals))
+    assert [[f.pts for f in frames] for frames in found] == [
+        pts[low + 1 : high] for low, high in bounds
+    ]
+    assert all(f.rgb().tobytes() == witness[f.pts] for frames in found for f in frames)
+
+
+X264_FILM = "open-gop=0:bframes=2:b-adapt=0:b-pyramid=none:scenecut=0"  # I, then B B P
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 frames, a key frame each 30; of 30 the numbers 0, 3, 6, …, 27 and 29 are referred to."""
+    path = tmp_path_factory.mktemp("film") / "film.mov"
+    options = {"x264-params": X264_FILM}
+    return footage.write_video(path, footage.numbered_frames(60), options=options, gop=30)
+
+
+def packets_by_number(path: Path) -> dict[int, int]:
+    """Frame number → place of its packet in the file."""
+    with av.open(str(path)) as container:
+        pts = [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+    return {number: pts.index(at) for number, at in enumerate(sorted(pts))}
+
+
+def test_what_is_neither_wanted_nor_referred_to_is_not_decoded(film: Path, tmp_path: Path) -> None:
+    index = index_video(film)
+    assert np.flatnonzero(index.is_cheap)[:11].tolist() == [*range(0, 30, 3), 29]
+    place = packets_by_number(film)
+    useless = [place[number] for number in (1, 2, 4, 5, 7, 8, 10, 11)]
+    hurt = with_lost_packets(film, useless, tmp_path / "hurt.mov", kept=5)  # length, header
+    reader = FrameReader(hurt, index.facts, decoder="pyav")
+    answer = read_all(reader, plan_stretches(index, 5.0))
+    assert [n for _, n in answer] == [0, 6, 12, 15, 21, 27, 30, 36, 42, 45, 51, 57]
+    assert reader.n_bad_packets == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "numbers"),
+    [
+        ([7], [0, 8, 12]),  # the wanted frame itself, which nothing refers to: the next answers
+        ([7, 8], [0, 9, 12]),
+        ([7, 8, 9, 10, 11], [0]),  # of the frames that 12 is made from nothing is left
+    ],
+)
+def test_where_a_wanted_frame_does_not_come_the_rest_is_decoded_whole(
+    lost: list[int], numbers: list[int], film: Path, tmp_path: Path
+) -> None:
+    index = index_video(film)
+    place = packets_by_number(film)
+    hurt = with_lost_packets(film, [place[n] for n in lost], tmp_path / "hurt.mov")
+    stretch = replace(a_stretch(index, 0, [0, 7, 12]), end_pts=int(index.pts[13]))
+    assert stretch.can_skip
+    reader = FrameReader(hurt, index.facts, decoder="pyav")
+    answer = [n for _, n in read_all(reader, [stretch])]
+    assert answer[: len(numbers)] == numbers
+    assert reader.n_bad_packets == len(lost)
+
+
+# Peeks and what lies between --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_the_peek_is_the_first_sample_of_the_next_stretch_and_comes_last(
+    decoder: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("decord")
+    options = {"x264-params": X264_FILM}
+    frames = footage.numbered_frames(150)
+    path = footage.write_video(tmp_path / "a.mp4", frames, options=options, gop=25)
+    index = index_video(path)
+    stretches = plan_stretches(index, None, refine=True)
+    assert [s.peek_pts for s in stretches] == [int(index.pts[50]), int(index.pts[100]), None]
+    reader = FrameReader(path, index.facts, decoder=decoder)
+    answers = [[n for _, n in read_all(reader, [s])] for s in stretches]
+    assert answers == [[*range(51)], [*range(50, 101)], [*range(100, 150)]]
+    assert reader.decoder == decoder
+
+
+def test_a_peek_that_cannot_be_decoded_is_left_out(tmp_path: Path) -> None:
+    path = with_lost_packets(intra_coded(130, tmp_path / "a.mov"), [64], tmp_path / "b.mov")
+    index = index_video(path)
+    one, two, _ = plan_stretches(index, None, refine=True)
+    reader = FrameReader(path, index.facts, decoder="pyav")
+    assert [n for _, n in read_all(reader, [one])] == [*range(64)]
+    assert [n for _, n in read_all(reader, [two])] == [*range(65, 129)]
+
+
+def between(
+    path: Path, pairs: list[tuple[int, int]], alive: Callable[[], None] = lambda: None
+) -> list[list[int | None]]:
+    """Numbers of the frames between each pair of numbers, of the whole video as one stretch."""
+    index = index_video(path)
+    (stretch,) = plan_stretches(index, 5.0)
+    reader = FrameReader(path, index.facts, decoder="auto", alive=alive)
+    intervals = [(int(index.pts[low]), int(index.pts[high])) for low, high in pairs]
+    return [[number(f.rgb()) for f in found] for found in reader.between(stretch, intervals)]
+
+
+def test_between_two_frames_lie_those_without_the_two(film: Path) -> None:
+    pairs = [(0, 5), (5, 6), (6, 6), (6, 8), (28, 31), (31, 50), (58, 59)]
+    expected = [[*range(low + 1, high)] for low, high in pairs]
+    assert between(film, pairs) == expected
+    assert between(film, []) == []
+    assert between(film, [(3, 3)]) == [[]]
+
+
+def test_between_jumps_from_key_frame_to_key_frame_but_never_back(film: Path) -> None:
+    met: list[None] = []
+    assert between(film, [(1, 3), (4, 6), (33, 35)], lambda: met.append(None)) == [[2], [5], [34]]
+    # Of the first group of pictures I P B B P B B, of the second I P B B P B B.
+    assert len(met) <= 2 * 8
+
+
+def test_a_frame_between_that_cannot_be_decoded_is_left_out_and_not_counted_again(
+    film: Path, tmp_path: Path
+) -> None:
+    index = index_video(film)
+    hurt = with_lost_packets(film, [packets_by_number(film)[4]], tmp_path / "hurt.mov")
+    (stretch,) = plan_stretches(index, 5.0)
+    reader = FrameReader(hurt, index.facts, decoder="pyav")
+    (found,) = reader.between(stretch, [(int(index.pts[2]), int(index.pts[7]))])
+    assert [number(frame.rgb()) for frame in found] == [3, 5, 6]
+    assert reader.n_bad_packets == 0
+
+
+@pytest.mark.parametrize("pairs", [[(5, 9), (8, 12)], [(5, 9), (1, 3)], [(9, 5)]])
+def test_intervals_out_of_order_are_refused(pairs: list[tuple[int, int]], film: Path) -> None:
+    with pytest.raises(ValueError, match="must be in order of time and must not overlap"):
+        between(film, pairs)
+
+
 # Damage -----------------------------------------------------------------------------------------
 
 
-def with_lost_packets(whole: Path, lost: list[int], path: Path) -> Path:
-    """A copy whose packets of these numbers hold nothing but zeros."""
+def with_lost_packets(whole: Path, lost: list[int], path: Path, *, kept: int = 0) -> Path:
+    """A copy whose packets of these numbers hold nothing but zeros after the first bytes."""
     data = bytearray(whole.read_bytes())
     with av.open(str(whole)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     for at in lost:
         start, size = packets[at].pos, packets[at].size
         assert start is not None
-        data[start : start + size] = bytes(size)
+        data[start + kept : start + size] = bytes(size - kept)
     path.write_bytes(data)
     return path
 
@@ -377,9 +663,11 @@ def test_a_damaged_file_gives_what_a_decoder_makes_of_it_and_nothing_else(
 ) -> None:
     answer, _ = read(make(name).path, sample_fps)
     witness = decoded(make(name).path)
-    assert set(answer) <= set(witness)
     times = [pts for pts, _ in answer]
     assert times == sorted(set(times))
+    assert set(times) <= {pts for pts, _ in witness}
+    # What FFmpeg makes up for lost pictures depends on which others it decoded.
+    assert len(set(answer) - set(witness)) <= (0 if sample_fps is None else 1)
     if sample_fps is None:
         assert len(answer) >= 0.9 * len(witness)
 
@@ -585,10 +873,11 @@ def test_real_files_give_the_frames_of_a_decoder_that_reads_everything(
         witness = {f.pts: frame_rgb(f) for f in container.decode(film) if f.pts in wanted}
     reader = FrameReader(path, index.facts, decoder="auto")
     answer = [frame for stretch in stretches for frame in reader.frames(stretch)]
-    assert [pts for pts, _ in answer if pts in wanted] == sorted(witness)
-    for pts, image in answer:
-        if pts in witness:
-            assert np.abs(image.astype(int) - witness[pts]).mean() < 3, pts
+    assert [frame.pts for frame in answer if frame.pts in wanted] == sorted(witness)
+    for frame in answer:
+        if frame.pts in witness:
+            difference = np.abs(frame.rgb().astype(int) - witness[frame.pts]).mean()
+            assert difference < 3, frame
 
 
 @pytest.mark.parametrize(
@@ -601,3 +890,18 @@ def test_decord_is_left_to_frames_that_it_can_take_in_one_batch(
     facts = replace(index_video(path).facts, width=width, height=height)
     assert choose_decoder(path, facts, "auto")[0] == decoder
     assert choose_decoder(path, facts, "decord") == ("decord", "the packets prove it safe")
+
+
+@pytest.mark.parametrize(
+    ("sample_fps", "decoder"), [(None, "decord"), (25.0, "decord"), (12.5, "decord"), (5.0, "pyav")]
+)
+def test_decord_is_left_to_where_at_least_half_of_the_frames_are_wanted(
+    make: Make, sample_fps: float | None, decoder: str
+) -> None:
+    path = make("closed_gop").path
+    facts = index_video(path).facts
+    reader = FrameReader(path, facts, sample_fps=sample_fps)
+    assert reader.decoder == decoder
+    if decoder == "pyav":
+        assert reader.reason == "decord would decode all frames for 5 a second"
+    assert FrameReader(path, facts, decoder="decord", sample_fps=sample_fps).decoder == "decord"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,14 @@ MILLISECOND = Fraction(1, 1000)
 
 
 def an_index(
-    pts: list[int], keys: list[int], *, time_base: Fraction = MILLISECOND, last: int = 40
+    pts: list[int],
+    keys: list[int],
+    *,
+    cheap: Sequence[int] = (),
+    time_base: Fraction = MILLISECOND,
+    last: int = 40,
 ) -> VideoIndex:
-    """The index of a video with frames at ``pts``, key frames at these positions among them."""
+    """The index of a video with frames at ``pts``; key and cheap frames by their positions."""
     facts = VideoFacts(
         stream=0, container="mov,mp4", codec="h264", pixel_format="yuv420p", width=4, height=4,
         rotation=0, time_base=time_base, n_frames=len(pts), start_pts=pts[0] if pts else 0,
@@ -31,7 +37,7 @@ def an_index(
         n_bad_packets=0, decord_doubt="",
     )  # fmt: skip
     times = np.array(pts, np.int64)
-    return VideoIndex(facts, times, times[keys])
+    return VideoIndex(facts, times, times[keys], np.isin(np.arange(len(pts)), cheap))
 
 
 @st.composite
@@ -47,7 +53,9 @@ def indexes(draw: st.DrawFn) -> VideoIndex:
     keys = np.flatnonzero(random.random(n_frames) < 1 / gop).tolist()
     keys = keys if draw(st.booleans()) else sorted({0, *keys})
     pts = (start + np.cumsum(steps) - steps[0]).tolist()
-    return an_index(pts, keys, time_base=draw(st.sampled_from([MILLISECOND, Fraction(1, 90_000)])))
+    cheap = np.flatnonzero(random.random(n_frames) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0])))
+    time_base = draw(st.sampled_from([MILLISECOND, Fraction(1, 90_000)]))
+    return an_index(pts, keys, cheap=cheap.tolist(), time_base=time_base)
 
 
 rates = st.sampled_from([None, 0.1, 1.0, 2.0, 5.0, 12.5, 25.0, 1000.0])
@@ -59,21 +67,35 @@ def slots(index: VideoIndex, sample_fps: float) -> list[int]:
     return [int((int(pts) - int(index.pts[0])) * unit) for pts in index.pts]
 
 
+def wanted_of(index: VideoIndex, sample_fps: float | None) -> list[int]:
+    """Of each slot the first cheap frame, else the first, in exact arithmetic."""
+    if sample_fps is None:
+        return list(range(len(index.pts)))
+    of = slots(index, sample_fps)
+    return [
+        min(frames, key=lambda n: (not index.is_cheap[n], n))
+        for frames in ([*group] for _, group in groupby(range(len(of)), key=of.__getitem__))
+    ]
+
+
 # Which frames -----------------------------------------------------------------------------------
 
 
 @given(indexes(), rates)
 @settings(deadline=None, max_examples=50)
-def test_of_each_slot_that_has_a_frame_the_first_is_looked_at(
+def test_of_each_slot_the_first_cheap_frame_is_looked_at_or_else_the_first(
     index: VideoIndex, sample_fps: float | None
 ) -> None:
-    wanted = sample_positions(index.pts, float(index.facts.time_base), sample_fps).tolist()
-    if sample_fps is None:
-        assert wanted == list(range(len(index.pts)))
-        return
-    of = slots(index, sample_fps)
-    first = [n for n in range(len(of)) if n == 0 or of[n] > of[n - 1]]
-    assert wanted == first
+    wanted = sample_positions(
+        index.pts, float(index.facts.time_base), sample_fps, is_cheap=index.is_cheap
+    )
+    assert wanted.tolist() == wanted_of(index, sample_fps)
+
+
+def test_where_every_second_frame_is_cheap_five_a_second_of_25_takes_those() -> None:
+    pts = np.arange(0, 1000, 40, dtype=np.int64)
+    wanted = sample_positions(pts, 1e-3, 5.0, is_cheap=np.arange(25) % 2 == 0)
+    assert wanted.tolist() == [0, 6, 10, 16, 20]
 
 
 def test_five_a_second_of_25_is_each_fifth_and_more_than_there_are_is_each() -> None:
@@ -111,8 +133,8 @@ def test_stretches_part_the_wanted_frames_among_themselves(
     index: VideoIndex, sample_fps: float | None
 ) -> None:
     stretches = plan_stretches(index, sample_fps)
-    wanted = sample_positions(index.pts, float(index.facts.time_base), sample_fps)
-    assert np.concatenate([s.want_index for s in stretches]).tolist() == wanted.tolist()
+    wanted = np.concatenate([s.want_index for s in stretches])
+    assert wanted.tolist() == wanted_of(index, sample_fps)
     assert [s.number for s in stretches] == list(range(len(stretches)))
     for stretch in stretches:
         assert len(stretch.want_pts)
@@ -144,11 +166,7 @@ def test_long_groups_of_pictures_are_not_cut(index: VideoIndex, sample_fps: floa
     ends = [*starts[1:], len(index.pts)]
     firsts = [int(s.want_index[0]) for s in plan_stretches(index, sample_fps)]
     for start, end in zip(starts, ends, strict=True):
-        wanted = [
-            n
-            for n in sample_positions(index.pts, float(index.facts.time_base), sample_fps)
-            if start <= n < end
-        ]
+        wanted = [n for n in wanted_of(index, sample_fps) if start <= n < end]
         if end - start > 600:
             assert not set(wanted[1:]) & set(firsts)
 
@@ -160,10 +178,13 @@ def test_stretches_are_neither_crumbs_nor_boulders_where_key_frames_are_close(
 ) -> None:
     gaps = np.diff([0, *np.searchsorted(index.pts, index.key_pts), len(index.pts)])
     stretches = plan_stretches(index, sample_fps)
+    # A quarter of a short video, of a very short one 16, and of no video more than 64.
+    quarter = -(-len(wanted_of(index, sample_fps)) // 4)
+    longest = min(SAMPLES_PER_STRETCH, max(16, quarter))
     if gaps.max() <= 600:
-        assert max(len(s.want_pts) for s in stretches) < 2 * SAMPLES_PER_STRETCH + 1
+        assert max(len(s.want_pts) for s in stretches) < 2 * longest + 1
     for one, other in pairwise(stretches):  # two neighbours would not have fitted into one
-        assert len(one.want_pts) + len(other.want_pts) > SAMPLES_PER_STRETCH
+        assert len(one.want_pts) + len(other.want_pts) > longest
 
 
 @given(indexes(), rates)
@@ -184,18 +205,24 @@ def test_cuts_fall_on_key_frames() -> None:
     assert [s.seek_pts for s in stretches] == [None, *range(2000, 20_000, 2000)]
 
 
-def test_a_group_of_200_frames_is_decoded_in_three_pieces_from_its_key_frame() -> None:
+def test_a_group_of_300_frames_is_decoded_in_four_pieces_from_its_key_frame() -> None:
+    index = an_index(list(range(0, 12_000, 40)), [0])
+    stretches = plan_stretches(index, None)
+    assert [len(s.want_pts) for s in stretches] == [75] * 4
+    assert [s.seek_pts for s in stretches] == [None] * 4
+
+
+def test_a_short_video_is_shared_by_four() -> None:
     index = an_index(list(range(0, 8000, 40)), [0])
     stretches = plan_stretches(index, None)
-    assert [len(s.want_pts) for s in stretches] == [67, 67, 66]
-    assert [s.seek_pts for s in stretches] == [None] * 3
+    assert [len(s.want_pts) for s in stretches] == [50] * 4
 
 
 def test_a_program_stream_is_not_cut_because_its_times_do_not_survive_a_seek() -> None:
     index = an_index(list(range(0, 20_000, 40)), list(range(0, 500, 50)))
     program = replace(index, facts=replace(index.facts, container="mpeg"))
     (stretch,) = plan_stretches(program, None)
-    assert (len(stretch.want_pts), stretch.seek_pts) == (500, None)
+    assert (len(stretch.want_pts), stretch.seek_pts, len(stretch.key_pts)) == (500, None, 0)
 
 
 def test_a_video_without_times_is_one_stretch_that_is_counted_through() -> None:
@@ -206,7 +233,71 @@ def test_a_video_without_times_is_one_stretch_that_is_counted_through() -> None:
 def test_one_frame_is_one_stretch() -> None:
     (stretch,) = plan_stretches(an_index([7], [0]), 5.0)
     assert stretch.want_pts.tolist() == [7]
-    assert stretch.want_shown_s.tolist() == [0.04]
+    assert stretch.frame_shown_s.tolist() == [0.04]
+
+
+# Refining ---------------------------------------------------------------------------------------
+
+
+@given(indexes(), rates)
+@settings(deadline=None, max_examples=50)
+def test_a_stretch_peeks_at_the_first_sample_of_the_next_one_if_it_will_be_refined(
+    index: VideoIndex, sample_fps: float | None
+) -> None:
+    stretches = plan_stretches(index, sample_fps, refine=True)
+    firsts = [int(s.want_pts[0]) for s in stretches]
+    assert [s.peek_pts for s in stretches] == [*firsts[1:], None]
+    assert {s.peek_pts for s in plan_stretches(index, sample_fps)} == {None}
+
+
+@given(indexes(), rates)
+@settings(deadline=None, max_examples=50)
+def test_refining_adds_no_sample_but_the_last_frame(
+    index: VideoIndex, sample_fps: float | None
+) -> None:
+    stretches = plan_stretches(index, sample_fps, refine=True)
+    wanted = np.concatenate([s.want_index for s in stretches]).tolist()
+    assert wanted == sorted({*wanted_of(index, sample_fps), len(index.pts) - 1})
+
+
+@given(indexes(), rates)
+@settings(deadline=None, max_examples=50)
+def test_with_their_peeks_stretches_know_every_frame_from_the_first_sample_to_the_last(
+    index: VideoIndex, sample_fps: float | None
+) -> None:
+    stretches = plan_stretches(index, sample_fps, refine=True)
+    for one, next_one in pairwise(stretches):
+        assert one.frame_pts[-1] == one.peek_pts == next_one.frame_pts[0]
+    known = np.concatenate([s.frame_pts for s in stretches])
+    assert np.unique(known).tolist() == index.pts[int(stretches[0].want_index[0]) :].tolist()
+
+
+@given(indexes(), rates)
+@settings(deadline=None, max_examples=50)
+def test_without_a_peek_a_stretch_knows_its_frames_up_to_its_end(
+    index: VideoIndex, sample_fps: float | None
+) -> None:
+    for stretch in plan_stretches(index, sample_fps):
+        inside = (index.pts >= stretch.want_pts[0]) & (index.pts < stretch.end_pts)
+        assert stretch.frame_pts.tolist() == index.pts[inside].tolist()
+
+
+@given(indexes(), rates, st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_a_stretch_knows_the_key_frames_between_its_first_frame_and_its_last(
+    index: VideoIndex, sample_fps: float | None, refine: bool
+) -> None:
+    for stretch in plan_stretches(index, sample_fps, refine=refine):
+        first, last = stretch.frame_pts[0], stretch.frame_pts[-1]
+        inside = index.key_pts[(index.key_pts > first) & (index.key_pts <= last)]
+        assert stretch.key_pts.tolist() == inside.tolist()
+
+
+def test_frames_are_left_out_only_where_the_packets_tell_which() -> None:
+    pts = list(range(0, 1000, 40))
+    for cheap, can_skip in ((range(0, 25, 2), True), ((), False)):
+        (stretch,) = plan_stretches(an_index(pts, [0], cheap=cheap), 5.0)
+        assert stretch.can_skip is can_skip
 
 
 # How long a frame is shown ----------------------------------------------------------------------
@@ -221,15 +312,16 @@ def test_frames_are_shown_one_after_the_other_without_gap(index: VideoIndex) -> 
     assert shown.sum() == pytest.approx(index.facts.duration_s)
 
 
-@given(indexes(), rates)
+@given(indexes(), rates, st.booleans())
 @settings(deadline=None, max_examples=50)
-def test_a_wanted_frame_is_shown_until_the_next_frame_of_the_video(
-    index: VideoIndex, sample_fps: float | None
+def test_a_frame_is_shown_until_the_next_frame_of_the_video(
+    index: VideoIndex, sample_fps: float | None, refine: bool
 ) -> None:
-    for stretch in plan_stretches(index, sample_fps):
-        until = np.append(index.pts, index.facts.end_pts)[stretch.want_index + 1]
-        expected = (until - stretch.want_pts) * float(index.facts.time_base)
-        np.testing.assert_allclose(stretch.want_shown_s, expected)
+    for stretch in plan_stretches(index, sample_fps, refine=refine):
+        first = int(stretch.want_index[0])
+        until = np.append(index.pts, index.facts.end_pts)[first + 1 :][: len(stretch.frame_pts)]
+        expected = (until - stretch.frame_pts) * float(index.facts.time_base)
+        np.testing.assert_allclose(stretch.frame_shown_s, expected)
 
 
 def test_the_examples_hold() -> None:

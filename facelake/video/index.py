@@ -15,9 +15,11 @@ import numpy as np
 from facelake.errors import VideoError
 from facelake.media import iter_packets, open_media
 from facelake.schema import VideoFacts, VideoIndex
-from facelake.video.bitstream import starts_decoding
+from facelake.video.bitstream import SLICE_CODECS, are_references, first_slice, starts_decoding
+from facelake.video.parameters import allows_fields
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -56,10 +58,12 @@ class _Packets:
 
     pts: list[int] = field(default_factory=list)
     is_key: list[bool] = field(default_factory=list)
+    slices: list[int] = field(default_factory=list)  # of `first_slice`, where the codec has them
     n_timeless: int = 0
     n_discard: int = 0
     n_bad: int = 0
     n_false_keys: int = 0
+    may_be_fields: bool = False
     key_dts: set[int | None] = field(default_factory=set)
     last_duration: int = 0
     last_pts: int = -(2**63)
@@ -85,6 +89,7 @@ def index_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> V
         container_name = container.format.name
         codec = stream.codec_context.codec.canonical_name
         doubt = _decord_doubt(container, stream, packets)
+        is_cheap = _cheap_frames(stream, packets)
         n_promised = stream.frames
         rate = stream.average_rate or stream.guessed_rate
         stream_index, time_base = stream.index, stream.time_base or Fraction(1, 1000)
@@ -94,6 +99,7 @@ def index_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> V
     order = np.argsort(pts, kind="stable")
     keys = np.array(packets.is_key if timed else [], bool)[order]
     pts = pts[order]
+    is_cheap = is_cheap[order]
     facts = VideoFacts(
         stream=stream_index,
         container=container_name,
@@ -111,7 +117,7 @@ def index_video(path: str | Path, alive: Callable[[], None] = lambda: None) -> V
         n_bad_packets=packets.n_bad,
         decord_doubt=doubt,
     )
-    return VideoIndex(facts, pts, pts[keys])
+    return VideoIndex(facts, pts, pts[keys], is_cheap)
 
 
 def _main_stream(container: InputContainer, path: str | Path) -> VideoStream:
@@ -135,7 +141,9 @@ def _read_packets(
 
     packets = _Packets()
     codec = stream.codec_context.codec.canonical_name
+    has_slices = codec in SLICE_CODECS
     extradata = stream.codec_context.extradata or b""
+    packets.may_be_fields = codec == "h264" and allows_fields(extradata)
     source = iter_packets(container, stream)
     while True:
         try:
@@ -156,9 +164,15 @@ def _read_packets(
         else:
             packets.pts.append(packet.pts)
             packets.is_key.append(packet.is_keyframe)
+            if has_slices:
+                packets.slices.append(first_slice(codec, extradata, memoryview(packet)))
             if packet.is_keyframe:
                 packets.key_dts.add(packet.dts)
-                packets.n_false_keys += not starts_decoding(codec, extradata, bytes(packet))
+                if codec == "h264" and not packets.may_be_fields:
+                    packets.may_be_fields = allows_fields(extradata, memoryview(packet))
+                packets.n_false_keys += has_slices and not starts_decoding(
+                    codec, packets.slices[-1]
+                )
             if packet.pts > packets.last_pts:
                 packets.last_pts, packets.last_duration = packet.pts, packet.duration or 0
 
@@ -171,6 +185,15 @@ def _times_hold(packets: _Packets, container: str) -> bool:
     """
     unique = len(set(packets.pts)) == len(packets.pts)
     return packets.n_timeless == 0 and unique and container != "avi"
+
+
+def _cheap_frames(stream: VideoStream, packets: _Packets) -> npt.NDArray[np.bool_]:
+    """Which packets a decoder cannot leave out, in decode order; none on any doubt."""
+    codec = stream.codec_context.codec.canonical_name
+    # Two packets may be the two fields of one frame, of which a decoder would leave out one.
+    if codec not in SLICE_CODECS or packets.n_bad or packets.may_be_fields:
+        return np.zeros(len(packets.pts), np.bool_)
+    return are_references(codec, np.array(packets.slices, np.int64))
 
 
 def _last_duration(packets: _Packets, pts: np.ndarray) -> int:

@@ -1,4 +1,4 @@
-"""The faces of one video → tracks: runs of faces that are one person in one shot.
+"""Linking faces into tracks, and what a track is like.
 
 A wrong link puts two people under one name for ever after; a missing link only makes two short
 tracks of a long one. So a link needs evidence, and where there is doubt the track ends.
@@ -59,6 +59,7 @@ def link_tracks(
     bbox_xyxy: npt.ArrayLike,
     embedding: npt.ArrayLike,
     *,
+    fragment: npt.ArrayLike | None = None,
     cut_s: Sequence[float] | npt.NDArray[np.float64] = (),
     max_gap_s: float = 1.0,
     min_iou: float = 0.3,
@@ -82,6 +83,10 @@ def link_tracks(
     embedding
         Unit length, shape ``(n, dim)``; a row of NaN where the face was not embedded, and then the
         overlap alone decides.
+    fragment
+        Shape ``(n,)``, integers: faces of one number 0 or more are one person by other evidence
+        and stay together; only the first face of each looks for a track to continue. A face of
+        −1 stands alone. At most one face of a fragment in a frame.
     cut_s
         Times at which a new shot begins, in seconds, in any order; nothing is linked across.
     max_gap_s
@@ -119,15 +124,27 @@ def link_tracks(
     """
     faces = _Faces.checked(time_s, bbox_xyxy, embedding)
     limits = _Limits(max_gap_s, min_iou, min_cosine, min_cosine_moved)
+    pieces = np.full(len(faces.time_s), -1) if fragment is None else np.asarray(fragment)
+    _refuse_misfit(time_s=faces.time_s, fragment=pieces)
+    until_s = _ends(pieces, faces.time_s)
     cuts = np.sort(np.asarray(cut_s, np.float64))
     track_id = np.full(len(faces.time_s), -1, np.int32)
     tracks: list[_OpenTrack] = []
+    of_fragment: dict[int, _OpenTrack] = {}
     n_tracks = 0
     for rows in _frames(faces):
         now_s = float(faces.time_s[rows[0]])
         tracks = _still_open(tracks, now_s, cuts, max_gap_s)
         box, vector = faces.box[rows], faces.embedding[rows].astype(np.float32)
-        continued = _assign(tracks, box, vector, limits)
+        continued = {
+            face: of_fragment[int(pieces[row])]
+            for face, row in enumerate(rows)
+            if pieces[row] in of_fragment
+        }
+        new = [face for face in range(len(rows)) if face not in continued]
+        free = [track for track in tracks if track.until_s < now_s]
+        found = _assign(free, box[new], vector[new], limits)
+        continued |= {new[place]: track for place, track in found.items()}
         for face, row in enumerate(rows):
             track = continued.get(face)
             if track is None:
@@ -135,8 +152,46 @@ def link_tracks(
                 tracks.append(track)
                 n_tracks += 1
             track.take(now_s, box[face], vector[face])
+            if pieces[row] >= 0:
+                of_fragment[pieces[row]] = track
+                track.until_s = until_s[pieces[row]]
             track_id[row] = track.number
     return track_id
+
+
+def match_boxes(
+    one: npt.ArrayLike, other: npt.ArrayLike, *, min_iou: float = 0.3
+) -> npt.NDArray[np.int64]:
+    """The box of another frame that each box most likely went to, by overlap alone.
+
+    Parameters
+    ----------
+    one, other
+        Left, top, right, bottom, shapes ``(n, 4)`` and ``(m, 4)``, in pixels.
+    min_iou
+        Lowest overlap (intersection over union) that counts, in (0, 1].
+
+    Returns
+    -------
+    ndarray
+        Shape ``(n,)``: the row of ``other``, −1 where there is none; no row twice.
+
+    Examples
+    --------
+    >>> match_boxes([[0, 0, 10, 10], [50, 0, 60, 10]], [[51, 0, 61, 10]])
+    array([-1,  0])
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    first = np.asarray(one, np.float64).reshape(-1, 4)
+    second = np.asarray(other, np.float64).reshape(-1, 4)
+    overlap = _iou(first, second)
+    gain = np.where(overlap >= min_iou, overlap, 0.0)
+    match = np.full(len(first), -1, np.int64)
+    row, column = linear_sum_assignment(gain, maximize=True)
+    holds = gain[row, column] > 0
+    match[row[holds]] = column[holds]
+    return match
 
 
 def summarise_tracks(
@@ -285,6 +340,14 @@ def _frames(faces: _Faces) -> list[npt.NDArray[np.intp]]:
     return np.split(order, begins) if len(order) else []
 
 
+def _ends(fragment: npt.NDArray[np.integer], time_s: npt.NDArray[np.float64]) -> dict[int, float]:
+    """Time of the last face of each fragment."""
+    numbers, at = np.unique(fragment, return_inverse=True)
+    last_s = np.full(len(numbers), -np.inf)
+    np.maximum.at(last_s, at, time_s)
+    return dict(zip(numbers.tolist(), last_s.tolist(), strict=True))
+
+
 # Linking ----------------------------------------------------------------------------------------
 
 
@@ -297,6 +360,7 @@ class _OpenTrack:
     time_s: float = -np.inf
     box: npt.NDArray[np.float64] = field(default_factory=lambda: np.full(4, np.nan))
     last: npt.NDArray[np.float32] | None = None
+    until_s: float = -np.inf  # when its fragment ends: nothing else may continue it before
 
     def take(
         self, time_s: float, box: npt.NDArray[np.float64], vector: npt.NDArray[np.float32]
@@ -324,7 +388,7 @@ def _still_open(
     n_begun = int(np.searchsorted(cuts, now_s, side="right"))
     shot_s = cuts[n_begun - 1] if n_begun else -np.inf
     since_s = max(shot_s, now_s - max_gap_s - _TOLERANCE_S)
-    return [track for track in tracks if track.time_s >= since_s]
+    return [track for track in tracks if max(track.time_s, track.until_s) >= since_s]
 
 
 def _assign(
@@ -337,7 +401,7 @@ def _assign(
     # Imported here so that importing this module stays cheap: only the build wing links.
     from scipy.optimize import linear_sum_assignment
 
-    if not tracks:
+    if not tracks or not len(box):
         return {}
     overlap = _iou(np.stack([track.box for track in tracks]), box)
     cosine = np.stack([track.likeness(vector) for track in tracks])
