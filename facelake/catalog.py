@@ -23,6 +23,7 @@ from facelake.schema import (
     TRACKS,
     DecoderName,
     Device,
+    EmbedName,
     IngestSettings,
     with_embedding,
 )
@@ -69,6 +70,8 @@ class Catalog:
         decoder: DecoderName = "auto",
         det_size: int = 640,
         det_threshold: float = 0.5,
+        embed: EmbedName = "tracks",
+        refine: bool = True,
         pack: str | Path = "buffalo_sc",
         device: Device = "auto",
         workers: int | None = None,
@@ -91,9 +94,13 @@ class Catalog:
         decoder
             ``auto`` takes decord where a preflight proves it safe and PyAV elsewhere.
         det_size
-            Side of the detector's square input in pixels, a multiple of 32.
+            Longer side of the detector's input in pixels, a multiple of 32.
         det_threshold
             Lowest detection score kept, in (0, 1).
+        embed
+            ``tracks`` embeds those faces of a track that say something new; ``all`` every one.
+        refine
+            Look at more frames where a track starts or ends, until both are known to the frame.
         pack
             Name or folder of a model pack.
         device
@@ -119,6 +126,8 @@ class Catalog:
             decoder=decoder,
             det_size=det_size,
             det_threshold=det_threshold,
+            embed=embed,
+            refine=refine,
         )
         with ingest_bar(show=progress) as update:
             return ingest_videos(
@@ -245,6 +254,12 @@ class Catalog:
             "n_samples": sum(video["n_samples"] for video in videos),
             "n_faces": sum(video["n_faces"] for video in videos),
             "n_tracks": sum(video["n_tracks"] for video in videos),
+            "n_refined": sum(video["n_refined"] or 0 for video in videos),
+            "n_carried": sum(video["n_carried"] or 0 for video in videos),
+            "n_embedded": sum(
+                video["n_faces"] if video["n_embedded"] is None else video["n_embedded"]
+                for video in videos
+            ),
             "spaces": lake.spaces,
             "enrolled": {
                 space: dict(Counter(lake.exemplars(space)["identity"].to_pylist()))
@@ -252,6 +267,7 @@ class Catalog:
             },
             "providers": _count(videos, "provider"),
             "decoders": _count(videos, "decoder"),
+            "engine_notes": _count(videos, "engine_note"),
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
             "troubles": [
                 {name: video[name] for name in ("paths", "status", "error")}

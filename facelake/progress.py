@@ -26,12 +26,14 @@ class Tally(Protocol):
 
     n_files: int
     n_files_done: int
-    n_samples: int
     n_faces: int
     n_failed: int
-    elapsed_s: float
     bytes_total: int
     bytes_done: float
+
+    @property
+    def pace(self) -> float:
+        """Seconds of video gone through in a second."""
 
     @property
     def left_s(self) -> float | None:
@@ -53,12 +55,11 @@ def count_bar(what: str, *, show: bool = True) -> Iterator[Callable[[int, int], 
 
 
 def describe(tally: Tally) -> str:
-    """A tally in words: videos, frames/s, faces, time left."""
-    pace = tally.n_samples / tally.elapsed_s if tally.elapsed_s else 0.0
+    """A tally in words: videos, pace, faces, time left."""
     left = "" if tally.left_s is None else f", {clock(tally.left_s)} left"
     failed = f", {tally.n_failed} failed" if tally.n_failed else ""
     return (
-        f"{tally.n_files_done}/{tally.n_files} videos{failed}, {pace:.1f} frames/s, "
+        f"{tally.n_files_done}/{tally.n_files} videos{failed}, {tally.pace:.1f}× real time, "
         f"{tally.n_faces:,} faces{left}"
     )
 

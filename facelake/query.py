@@ -17,7 +17,8 @@ from facelake.match import score_identities
 from facelake.schema import SCORES, SPANS, SpanRules, unpack_embeddings
 from facelake.spans import best_per_sample, find_spans
 
-_FACE_COLUMNS = ("face_id", "pts", "time_s", "embedding")
+_FACE_COLUMNS = ("face_id", "pts", "time_s", "embedded_face_id", "embedding")
+_LONGEST_CHAIN = 4  # names followed from a face to the one that stands for it
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def space_of(exemplars: pa.Table) -> str:
 def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
     """Every face's best identity: one row of `schema.SCORES` per face, by video and time.
 
+    A face without an embedding has the score of the one that stands for it, of the same track.
+
     Parameters
     ----------
     exemplars
@@ -136,35 +139,64 @@ def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
     tables = [SCORES.empty_table()]
     for video_id in video_ids:
         faces = lake.faces(video_id, space, _FACE_COLUMNS)
-        faces = faces.filter(pc.is_valid(faces["embedding"]))
+        faces, stands_for = _with_stand_in(faces)
         if len(faces):
-            tables.append(_score(video_id, faces, exemplars, vectors, identity_of, names))
+            tables.append(
+                _score(video_id, faces, stands_for, exemplars, vectors, identity_of, names)
+            )
     return pa.concat_tables(tables)
+
+
+def _with_stand_in(faces: pa.Table) -> tuple[pa.Table, npt.NDArray[np.intp]]:
+    """The faces that can be scored, and among them the row whose embedding stands for each.
+
+    A face without an embedding names the one that stands for it. Where several runs saw a video,
+    that one may have been taken from another run and name a third; a name that leads nowhere
+    leaves the face out.
+    """
+    own = np.arange(len(faces))
+    known = pc.is_valid(faces["embedding"]).to_numpy()
+    if known.all():
+        return faces, own
+    named = pc.index_in(faces["embedded_face_id"], faces["face_id"].combine_chunks())
+    step = np.where(known, own, pc.fill_null(named, -1).to_numpy())
+    stands_for = step
+    for _ in range(_LONGEST_CHAIN):
+        stands_for = np.where(stands_for >= 0, step[stands_for], -1)
+    found = (stands_for >= 0) & known[stands_for]
+    kept = np.flatnonzero(found)
+    return faces.take(pa.array(kept)), np.searchsorted(kept, stands_for[kept])
 
 
 def _score(
     video_id: str,
     faces: pa.Table,
+    stands_for: npt.NDArray[np.intp],
     exemplars: pa.Table,
     vectors: npt.NDArray[np.float32],
     identity_of: npt.NDArray[np.intp],
     names: npt.NDArray[np.str_],
 ) -> pa.Table:
+    probes, probe = np.unique(stands_for, return_inverse=True)
     match = score_identities(
-        unpack_embeddings(faces["embedding"]), vectors, identity_of, n_identities=len(names)
+        unpack_embeddings(faces["embedding"].take(pa.array(probes))),
+        vectors,
+        identity_of,
+        n_identities=len(names),
     )
-    has_runner_up = match.runner_up >= 0
+    has_runner_up = (match.runner_up >= 0)[probe]
     return pa.table(
         {
             "video_id": [video_id] * len(faces),
             "face_id": faces["face_id"],
             "pts": faces["pts"],
             "time_s": faces["time_s"],
-            "identity": names[match.identity].tolist(),
-            "score": match.score,
-            "exemplar_id": exemplars["exemplar_id"].take(match.exemplar),
-            "runner_up": pa.array(names[match.runner_up], mask=~has_runner_up),
-            "margin": pa.array(match.margin, mask=~has_runner_up),
+            "identity": names[match.identity[probe]].tolist(),
+            "score": match.score[probe],
+            "exemplar_id": exemplars["exemplar_id"].take(match.exemplar[probe]),
+            "runner_up": pa.array(names[match.runner_up[probe]], mask=~has_runner_up),
+            "margin": pa.array(match.margin[probe], mask=~has_runner_up),
+            "embedded_face_id": faces["face_id"].take(pa.array(stands_for)),
         },
         schema=SCORES,
     )
@@ -228,10 +260,13 @@ def _spans_of(
     score, face = best_per_sample(
         samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
     )
-    period_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
+    # Samples added where something begins or ends lie closer than what was asked for.
+    regular_s = samples.filter(pc.field("source") != "refined")["time_s"].to_numpy()
+    period_s = float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
     spans = find_spans(
         time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()
     )
+    best_face_id = scores["embedded_face_id"].take(pa.array(face[spans.best]))
     return pa.table(
         {
             "video_id": [video_id] * len(spans),
@@ -245,8 +280,8 @@ def _spans_of(
             "n_samples": spans.n_samples,
             "start_after_s": pa.array(spans.start_after_s, from_pandas=True),
             "end_before_s": pa.array(spans.end_before_s, from_pandas=True),
-            "best_face_id": scores["face_id"].take(pa.array(face[spans.best])),
-            "best_time_s": time_s[spans.best],
+            "best_face_id": best_face_id,
+            "best_time_s": scores["time_s"].take(pc.index_in(best_face_id, scores["face_id"])),
         },
         schema=SPANS,
     )

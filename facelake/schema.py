@@ -30,6 +30,7 @@ SCHEMA_VERSION = 1
 """Version of the tables below. A reader takes its own version and every older one."""
 
 DecoderName = Literal["auto", "decord", "pyav"]
+EmbedName = Literal["tracks", "all"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -38,7 +39,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """What decides the rows that an ingest writes; two runs with equal settings write equal rows.
+    """What decides the samples, faces and tracks that an ingest writes: equal settings, equal rows.
 
     Attributes
     ----------
@@ -47,11 +48,18 @@ class IngestSettings:
     decoder
         ``auto`` takes decord where a preflight proves it safe and PyAV elsewhere.
     det_size
-        Side of the detector's square input, in pixels; a multiple of 32.
+        Longer side of the detector's input, in pixels; a multiple of 32.
     det_threshold
         Lowest detection score kept, in (0, 1).
     nms_iou
         Overlap above which the weaker of two detections is dropped, in (0, 1).
+    embed
+        ``tracks`` embeds of each track the first, the best and the last face, every change of pose
+        or size, and one a second; the other faces are rows without an embedding. It also carries
+        detections over frames that did not change. ``all`` embeds every face of every sample.
+    refine
+        Look at more frames where a track starts or ends, until both are known to the frame.
+        Nothing is left to do where every frame is looked at.
     """
 
     sample_fps: float | None = 5.0
@@ -59,6 +67,8 @@ class IngestSettings:
     det_size: int = 640
     det_threshold: float = 0.5
     nms_iou: float = 0.4
+    embed: EmbedName = "tracks"
+    refine: bool = True
 
     def __post_init__(self) -> None:
         if self.sample_fps is not None and not 0 < self.sample_fps < float("inf"):
@@ -68,12 +78,19 @@ class IngestSettings:
             )
         if self.decoder not in ("auto", "decord", "pyav"):
             raise ValueError(f"decoder must be auto, decord or pyav, but is {self.decoder!r}")
+        if self.embed not in ("tracks", "all"):
+            raise ValueError(f"embed must be tracks or all, but is {self.embed!r}")
         if self.det_size <= 0 or self.det_size % 32:
             raise ValueError(f"det_size must be a positive multiple of 32, but is {self.det_size}")
         for name in ("det_threshold", "nms_iou"):
             value = getattr(self, name)
             if not 0.0 < value < 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, but is {value}")
+
+    @property
+    def refines(self) -> bool:
+        """Whether there are frames between the samples to refine with."""
+        return self.refine and self.sample_fps is not None
 
     def to_json(self) -> str:
         """The settings as one line of JSON with sorted keys."""
@@ -210,11 +227,15 @@ class VideoIndex:
         Presentation times of all packets that are shown, increasing, shape ``(n_frames,)``, int64.
     key_pts
         Those of key frames, increasing, int64.
+    is_cheap
+        Which frames are decoded anyway because others refer to them, shape ``(n_frames,)``, bool;
+        all the others can be left out. None is marked where the packets do not tell.
     """
 
     facts: VideoFacts
     pts: npt.NDArray[np.int64]
     key_pts: npt.NDArray[np.int64]
+    is_cheap: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -229,13 +250,25 @@ class Stretch:
         Frames from here on belong to the next stretch.
     seek_pts
         The key frame to start decoding from; ``None`` is the start of the file.
+    key_pts
+        The key frames between the first and the last of ``frame_pts`` that decoding can start
+        from, increasing, int64.
     want_pts
         The instants to look at, increasing, int64. Empty when the file carries no times: the
         whole of it is then counted through at ``sample_fps``.
     want_index
         Their positions among all frames in presentation order (what decord counts), int64.
-    want_shown_s
-        How long each of these frames stays on screen, in seconds.
+    peek_pts
+        The first instant of the next stretch, decoded after the wanted ones to see what happens
+        in between; ``None`` when nothing is to be refined, and in the last stretch.
+    frame_pts
+        Every frame of the video from the first wanted one to the peek, and without a peek to
+        ``end_pts``; increasing, int64. Empty when the file carries no times.
+    frame_shown_s
+        How long each of these stays on screen, in seconds, float64.
+    can_skip
+        Whether the packets tell which frames nothing refers to, so that a decoder may leave out
+        those that are not wanted.
     sample_fps
         As in `IngestSettings`.
     """
@@ -243,9 +276,13 @@ class Stretch:
     number: int
     end_pts: int
     seek_pts: int | None
+    key_pts: npt.NDArray[np.int64]
     want_pts: npt.NDArray[np.int64]
     want_index: npt.NDArray[np.int64]
-    want_shown_s: npt.NDArray[np.float64]
+    peek_pts: int | None
+    frame_pts: npt.NDArray[np.int64]
+    frame_shown_s: npt.NDArray[np.float64]
+    can_skip: bool
     sample_fps: float | None
 
 
@@ -367,6 +404,11 @@ VIDEOS = pa.schema(
         pa.field("n_bad_packets", pa.int64(), nullable=False),
         pa.field("n_faces", pa.int64(), nullable=False),
         pa.field("n_tracks", pa.int64(), nullable=False),
+        pa.field("n_refined", pa.int64()),  # samples added where a track starts or ends
+        pa.field("n_carried", pa.int64()),  # samples taken to show what the one before shows
+        pa.field("n_embedded", pa.int64()),  # faces with an embedding of their own
+        pa.field("n_second_looks", pa.int64()),  # frames looked at again for a large face
+        pa.field("engine_note", pa.string()),  # why a model ran slower than it could
         pa.field("decode_s", pa.float64()),  # worker seconds by stage
         pa.field("detect_s", pa.float64()),
         pa.field("align_s", pa.float64()),
@@ -384,7 +426,11 @@ SAMPLES = pa.schema(
         pa.field("shown_s", pa.float64(), nullable=False),  # how long this frame stays on screen
         pa.field("n_faces", pa.int32(), nullable=False),
         pa.field("status", pa.string(), nullable=False),  # ok | undecodable
-        pa.field("source", pa.string(), nullable=False),  # detected (later also: carried, …)
+        # detected; refined: between samples, where a track starts or ends; carried: not looked at,
+        # the picture is that of the sample before; none: undecodable
+        pa.field("source", pa.string(), nullable=False),
+        # Whether the picture changes to it from the sample before as at a cut; null at the first.
+        pa.field("new_shot", pa.bool_()),
     ]
 )
 
@@ -400,6 +446,9 @@ FACES = pa.schema(
         pa.field("sharpness", pa.float32(), nullable=False),
         pa.field("quality", pa.float32(), nullable=False),
         pa.field("track_id", pa.int32()),
+        # Of a face without an embedding, the one whose embedding stands for it: of the embedded
+        # faces of its track the nearest in time. Null where it has its own.
+        pa.field("embedded_face_id", pa.string()),
         # embedding: see faces_schema, its width depends on the space
     ]
 )
@@ -441,6 +490,8 @@ SCORES = pa.schema(
         pa.field("exemplar_id", pa.string(), nullable=False),  # the photo that gave the score
         pa.field("runner_up", pa.string()),
         pa.field("margin", pa.float32()),  # score − runner-up's score; null with one identity
+        # The face whose embedding was compared: itself, or the one that stands for it.
+        pa.field("embedded_face_id", pa.string()),
     ]
 )
 
@@ -492,23 +543,41 @@ def with_embedding(schema: pa.Schema, space: str, dim: int) -> pa.Schema:
 
 
 def pack_embeddings(vectors: npt.NDArray[np.float32]) -> pa.Array:
-    """Float vectors, shape ``(n, dim)``, as the float16 column of `with_embedding`."""
+    """Float vectors, shape ``(n, dim)``, as the float16 column of `with_embedding`.
+
+    A row of NaN, a face that was not embedded, becomes null.
+    """
     vectors = np.asarray(vectors)
     if vectors.ndim != 2:
         raise ValueError(f"vectors must have shape (n, dim), but have {vectors.shape}")
     raw = np.ascontiguousarray(vectors, dtype="<f2")
+    known = ~np.isnan(raw).any(axis=1)
+    valid = None if known.all() else pa.array(known).buffers()[1]
     return pa.Array.from_buffers(
-        pa.binary(2 * vectors.shape[1]), len(vectors), [None, pa.py_buffer(raw.tobytes())]
+        pa.binary(2 * vectors.shape[1]), len(vectors), [valid, pa.py_buffer(raw.tobytes())]
     )
 
 
-def unpack_embeddings(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.float16]:
-    """The float16 vectors of an embedding column without nulls, shape ``(n, dim)``."""
+def unpack_embeddings(
+    column: pa.ChunkedArray | pa.Array, *, missing_ok: bool = False
+) -> npt.NDArray[np.float16]:
+    """The float16 vectors of an embedding column, shape ``(n, dim)``.
+
+    Parameters
+    ----------
+    missing_ok
+        Give a row of NaN where the column holds null: a face that was not embedded.
+
+    Raises
+    ------
+    ValueError
+        The column holds a null, and that is not asked for.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(array, pa.ChunkedArray):  # an empty chunked array stays chunked
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     width = array.type.byte_width
-    if array.null_count:
+    if array.null_count and not missing_ok:
         raise ValueError(
             f"the column must hold a vector in every row, but {array.null_count} of {len(array)} "
             "are null; filter them out first"
@@ -517,7 +586,11 @@ def unpack_embeddings(column: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.floa
         return np.empty((0, width // 2), np.float16)
     raw = np.frombuffer(array.buffers()[1], np.uint8)
     raw = raw[array.offset * width : (array.offset + len(array)) * width]
-    return raw.view("<f2").reshape(len(array), width // 2)
+    vectors = raw.view("<f2").reshape(len(array), width // 2)
+    if array.null_count:
+        vectors = vectors.copy()
+        vectors[array.is_null().to_numpy(zero_copy_only=False)] = np.nan
+    return vectors
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

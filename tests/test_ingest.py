@@ -14,28 +14,37 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 from distributed import Client, LocalCluster
 
+from facelake.catalog import open_catalog
 from facelake.cli import main
 from facelake.errors import CatalogError, EngineError, FacelakeError, PackError, SourceError
+from facelake.faces import engine as engine_module
 from facelake.faces import find_pack
+from facelake.faces import network as network_module
+from facelake.faces import session as session_module
 from facelake.ingest import IngestReport, Tally, ingest_videos
+from facelake.ingest import engines as engines_module
 from facelake.ingest import loop as loop_module
 from facelake.ingest import work as work_module
+from facelake.ingest.publish import publish_video
 from facelake.ingest.task import Published, SourceFile, Task, Video
-from facelake.ingest.work import index_file, look_at_stretch, publish_video
+from facelake.ingest.work import index_file, look_at_stretch
 from facelake.lake import Lake, Staging
 from facelake.schema import IngestSettings, unpack_embeddings
 from facelake.testing.cases import N_FRAMES, make_case
 from facelake.testing.fakepack import FakeArchive, write_fake_archive, write_fake_pack
+from facelake.testing.footage import numbered_frames, write_video
 from facelake.video import index_video, plan_stretches
 
 pytestmark = pytest.mark.models
 
 SETTINGS = IngestSettings(sample_fps=5.0, det_size=320)
 EVERY_FRAME = IngestSettings(sample_fps=None, det_size=320)
+HOW = ("created_utc", "decoder", "decoder_reason")
 SECONDS = ("decode_s", "detect_s", "align_s", "embed_s", "write_s")
 Ingest = Callable[..., IngestReport]
 
@@ -82,10 +91,13 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def content(root: Path) -> dict[object, object]:
-    """All that a catalog says, but for when it was said and how long it took."""
+    """All that a catalog says, but for when it was said, how long it took and what decoded it.
+
+    A worker of one thread takes another decoder than one of two.
+    """
     lake = Lake.open(root)
     told: dict[object, object] = {"spaces": lake.spaces}
-    for row in lake.runs().drop_columns(["created_utc", *SECONDS]).to_pylist():
+    for row in lake.runs().drop_columns([*HOW, *SECONDS]).to_pylist():
         video_id, space = row["video_id"], row["space"]
         told[video_id, row["run"]] = row
         told[video_id, space] = (*lake.read_video(video_id, space), lake.tracks(video_id, space))
@@ -121,12 +133,16 @@ def test_every_planted_square_is_a_face_at_its_time_and_nothing_else_is(
     report = ingest(tmp_path / "tv", archive.videos[0].parent)
     lake, space = Lake.open(tmp_path / "tv"), space_of(tmp_path / "tv")
     vectors: dict[str, list[np.ndarray]] = {}
+    n_samples = n_faces = 0
     for name, row in rows(tmp_path / "tv").items():
         samples, faces = lake.read_video(row["video_id"], space)
-        # 8 s at 10 frames a second, of which every second one is looked at.
-        assert samples["time_s"].to_pylist() == pytest.approx([k / 5 for k in range(40)])
-        assert samples["shown_s"].to_pylist() == pytest.approx([0.1] * 40)
-        embeddings = unpack_embeddings(faces["embedding"]).astype(np.float32)
+        n_samples, n_faces = n_samples + len(samples), n_faces + len(faces)
+        # 8 s at 10 frames a second: one of each two frames, and the last.
+        grid = samples.filter(pc.field("source") != "refined")["time_s"].to_numpy()
+        assert sorted(set(np.floor(grid * 5 + 1e-6).tolist())) == list(range(40))
+        assert grid[-1] == pytest.approx(7.9)
+        assert samples["shown_s"].to_pylist() == pytest.approx([0.1] * len(samples))
+        embeddings = unpack_embeddings(faces["embedding"], missing_ok=True).astype(np.float32)
         for sample in samples.to_pylist():
             time_s = sample["time_s"]
             planted = [
@@ -140,7 +156,8 @@ def test_every_planted_square_is_a_face_at_its_time_and_nothing_else_is(
             assert (boxes[:, 2:] - boxes[:, :2] == pytest.approx(40, abs=4)) if len(at) else True
             # The first of a cast plays on the left.
             for identity, i in zip(planted, at[np.argsort(boxes[:, 0])], strict=True):
-                vectors.setdefault(identity, []).append(embeddings[i])
+                if not np.isnan(embeddings[i]).any():
+                    vectors.setdefault(identity, []).append(embeddings[i])
     flat = [(identity, vector) for identity, found in vectors.items() for vector in found]
     same = np.array([[a == b for b, _ in flat] for a, _ in flat])
     matrix = np.array([vector for _, vector in flat])
@@ -148,7 +165,7 @@ def test_every_planted_square_is_a_face_at_its_time_and_nothing_else_is(
     assert cosine[same].min() > 0.9
     assert cosine[~same].max() < 0.5
     assert (report.n_files, report.n_new, report.n_present) == (3, 3, 0)
-    assert (report.n_samples, report.n_faces) == (120, len(flat))
+    assert (report.n_samples, report.n_faces) == (n_samples, n_faces)
     assert (report.n_failed, report.n_partial, report.troubles) == (0, 0, ())
 
 
@@ -161,13 +178,84 @@ def test_each_planted_appearance_is_a_track(
         tracks = lake.tracks(row["video_id"], space)
         planted = sorted((one.start_s, one.end_s) for one in archive.truth if one.video == name)
         found = sorted(zip(tracks["start_s"].to_pylist(), tracks["end_s"].to_pylist(), strict=True))
-        # The last frame that is looked at starts 0.2 s before the end, and is shown for 0.1 s.
-        assert np.array(found) == pytest.approx(np.array(planted) - [0.0, 0.1])
+        assert np.array(found) == pytest.approx(np.array(planted))  # to the frame
         faces = lake.faces(row["video_id"], space)
         assert Counter(faces["track_id"].to_pylist()) == {
             track["track_id"]: track["n_faces"] for track in tracks.to_pylist()
         }
         assert set(tracks["best_face_id"].to_pylist()) <= set(faces["face_id"].to_pylist())
+
+
+def test_the_first_and_the_last_frame_of_an_appearance_are_known_by_those_beside_them(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest
+) -> None:
+    ingest(tmp_path / "tv", *archive.videos)
+    lake, space = Lake.open(tmp_path / "tv"), space_of(tmp_path / "tv")
+    for name, row in rows(tmp_path / "tv").items():
+        samples = lake.samples(row["video_id"], space)
+        frames = set(np.round(samples["time_s"].to_numpy() * 10).astype(int).tolist())
+        edges = {
+            round(edge_s * 10)
+            for one in archive.truth
+            if one.video == name
+            for edge_s in (one.start_s, one.end_s)
+        }
+        assert {x for edge in edges for x in (edge - 1, edge) if 0 <= x < 80} <= frames
+        # A cut is every second: no more is looked at than lies there between two samples.
+        refined = samples.filter(pc.field("source") == "refined")
+        assert len(refined) <= len(edges) * 2
+        # What is behind the squares stays, so no shot is new.
+        assert samples["new_shot"].to_pylist() == [None] + [False] * (len(samples) - 1)
+
+
+def test_a_face_without_an_embedding_names_one_of_its_track_that_has_one(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest
+) -> None:
+    ingest(tmp_path / "tv", *archive.videos)
+    lake, space = Lake.open(tmp_path / "tv"), space_of(tmp_path / "tv")
+    n_without = 0
+    for row in rows(tmp_path / "tv").values():
+        faces = lake.faces(row["video_id"], space).to_pylist()
+        by_id = {face["face_id"]: face for face in faces}
+        for face in faces:
+            if face["embedding"] is not None:
+                assert face["embedded_face_id"] is None
+                continue
+            n_without += 1
+            other = by_id[face["embedded_face_id"]]
+            assert other["embedding"] is not None
+            assert other["track_id"] == face["track_id"]
+            gaps = [
+                abs(each["time_s"] - face["time_s"])
+                for each in faces
+                if each["track_id"] == face["track_id"] and each["embedding"] is not None
+            ]
+            assert abs(other["time_s"] - face["time_s"]) == pytest.approx(min(gaps))
+        assert row["n_embedded"] == sum(face["embedding"] is not None for face in faces)
+    assert n_without > 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        IngestSettings(sample_fps=5.0, det_size=320, embed="all"),
+        IngestSettings(sample_fps=None, det_size=320, embed="all"),
+    ],
+    ids=["tracks", "all", "every frame, all"],
+)
+def test_spans_are_those_that_were_planted_to_the_frame_however_much_is_embedded(
+    tmp_path: Path, archive: FakeArchive, pack: Path, ingest: Ingest, settings: IngestSettings
+) -> None:
+    ingest(tmp_path / "tv", *archive.videos, settings=settings)
+    catalog = open_catalog(tmp_path / "tv")
+    catalog.enrol(archive.photos, pack=pack)
+    found = catalog.match().spans(threshold=0.8).table.to_pylist()
+    told = sorted((Path(x["path"]).name, x["identity"], x["start_s"], x["end_s"]) for x in found)
+    planted = sorted((x.video, x.identity, x.start_s, x.end_s) for x in archive.truth)
+    assert [each[:2] for each in told] == [each[:2] for each in planted]
+    edges = np.array([each[2:] for each in told], np.float64)
+    assert edges == pytest.approx(np.array([each[2:] for each in planted], np.float64))
 
 
 def test_the_row_of_a_video_says_what_was_measured_and_how(
@@ -189,7 +277,12 @@ def test_the_row_of_a_video_says_what_was_measured_and_how(
     assert (row["device"], row["provider"]) == ("auto", "CPUExecutionProvider")
     assert row["decoder"] in ("decord", "pyav")
     assert row["decoder_reason"]
-    assert (row["n_samples"], row["n_faces"], row["n_tracks"]) == (40, 40, 4)
+    assert row["n_samples"] - row["n_refined"] in (40, 41)  # one of each two, and the last
+    assert row["n_tracks"] == 4
+    # Two seconds without anybody stand still: looked at once a second, and where something begins.
+    assert 4 <= row["n_carried"] <= 8
+    assert 8 <= row["n_embedded"] < row["n_faces"] < 60
+    assert row["n_second_looks"] == 0  # no square is large
     assert all(row[stage] >= 0 for stage in SECONDS)
     (told,) = Lake.open(tmp_path / "tv").spaces.values()
     assert (told["dim"], told["licence"]) == (512, "Apache-2.0")
@@ -451,6 +544,160 @@ def test_an_unknown_pack_is_an_error_before_anything_is_made(
     assert not (tmp_path / "tv").exists()
 
 
+# Sessions that fail -----------------------------------------------------------------------------
+
+
+class Flaky:
+    """Stands between the networks and their sessions, which live in this process."""
+
+    def __init__(self, fails: Callable[[str, tuple[int, ...]], bool]) -> None:
+        self.fails = fails
+        self.batches: list[int] = []
+        self._run = session_module.run_session
+
+    def __call__(self, session: Any, name: str, feed: dict[str, np.ndarray]) -> Any:
+        (blob,) = feed.values()
+        self.batches.append(len(blob))
+        if self.fails(name, blob.shape):
+            session = NoMemory()
+        return self._run(session, name, feed)
+
+
+class NoMemory:
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+    def run(self, *_: object) -> None:
+        raise RuntimeError("bad allocation")
+
+
+@pytest.fixture
+def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Flaky]:
+    """Call it with what fails; sessions take 4 frames and 3 faces at once from then on."""
+
+    def make(fails: Callable[[str, tuple[int, ...]], bool]) -> Flaky:
+        made = Flaky(fails)
+        monkeypatch.setattr(engine_module, "_BATCH", {"CPUExecutionProvider": (4, 3)})
+        monkeypatch.setattr(network_module, "run_session", made)
+        return made
+
+    return make
+
+
+def other_settings(number: int) -> IngestSettings:
+    """Settings of which the worker has no sessions yet, and that find the same."""
+    return IngestSettings(sample_fps=5.0, det_size=320, det_threshold=0.5 + number / 1000)
+
+
+def seen(root: Path) -> list[Any]:
+    """What a catalog says of each video's samples and faces."""
+    lake = Lake.open(root)
+    columns = ["pts", "time_s", "n_faces", "status", "source", "new_shot"]
+    return [
+        (
+            samples.select(columns).to_pylist(),
+            faces.select(["face_id", "pts", "track_id"]).to_pylist(),
+            faces["embedding"].is_null().to_pylist(),
+        )
+        for row in sorted(lake.videos().to_pylist(), key=lambda row: str(row["paths"]))
+        for samples, faces in [lake.read_video(row["video_id"], row["space"])]
+    ]
+
+
+def is_upright(shape: tuple[int, ...]) -> bool:
+    """Whether a blob's pictures are higher than wide, wherever its channels are."""
+    height, width = (side for side in shape[1:] if side != 3)
+    return height > width
+
+
+@pytest.mark.parametrize("model", ["squares_detector.onnx", "colour_embedder.onnx"])
+def test_sessions_that_fail_with_more_than_one_are_tried_with_one_and_nothing_is_lost(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest, flaky: Callable[..., Flaky], model: str
+) -> None:
+    settings = other_settings(1 + len(model))
+    ingest(tmp_path / "whole", *archive.videos)
+    run = flaky(lambda name, shape: name == model and shape[0] > 1)
+    report = ingest(tmp_path / "tv", *archive.videos, settings=settings)
+    assert max(run.batches) > 1
+    assert (report.n_failed, report.n_partial) == (0, 0)
+    assert seen(tmp_path / "tv") == seen(tmp_path / "whole")
+    notes = [row["engine_note"] for row in rows(tmp_path / "tv").values()]
+    (note,) = {note for note in notes if note}
+    assert note.startswith(f"one frame and one face at a time, because {model} cannot be run on ")
+    assert "bad allocation" in note
+
+
+def test_a_session_that_fails_once_costs_a_second_try_and_no_video(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest, flaky: Callable[..., Flaky]
+) -> None:
+    ingest(tmp_path / "whole", archive.videos[0])
+    once = iter([False, False, True])
+    flaky(lambda *_: next(once, False))
+    report = ingest(tmp_path / "tv", archive.videos[0], settings=other_settings(2))
+    assert (report.n_new, report.n_failed, report.n_partial) == (1, 0, 0)
+    assert seen(tmp_path / "tv") == seen(tmp_path / "whole")
+    (row,) = rows(tmp_path / "tv").values()
+    assert "bad allocation" in row["engine_note"]
+
+
+def test_sessions_that_always_fail_make_the_video_failed_with_the_shapes_and_not_the_others(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest, flaky: Callable[..., Flaky]
+) -> None:
+    upright = write_video(
+        tmp_path / "upright.mp4", numbered_frames(20, width=160, height=320), fps=10
+    )
+    # The frames of that video are too much for the machine.
+    flaky(lambda _, shape: is_upright(shape))
+    report = ingest(tmp_path / "tv", *archive.videos, upright, settings=other_settings(3))
+    assert (report.n_new, report.n_failed, report.n_partial) == (4, 1, 0)
+    found = rows(tmp_path / "tv")
+    assert {name for name, row in found.items() if row["status"] != "ok"} == {"upright.mp4"}
+    error = found["upright.mp4"]["error"]
+    assert "squares_detector.onnx cannot be run on " in error
+    assert "1×320×192×3" in error or "1×3×320×192" in error
+    assert "bad allocation" in error
+    assert str(tmp_path) not in error
+
+
+def test_sessions_that_fail_on_one_stretch_make_the_video_partial_and_keep_the_rest(
+    tmp_path: Path, archive: FakeArchive, ingest: Ingest, flaky: Callable[..., Flaky]
+) -> None:
+    lost: list[int] = []
+
+    def on_second_stretch(name: str, shape: tuple[int, ...]) -> bool:
+        return bool(lost)
+
+    looked = work_module._examine
+
+    def examine(task: Any, video: Any, stretch: Any, *more: Any) -> Any:
+        if stretch.number == 1:
+            lost.append(1)
+        try:
+            return looked(task, video, stretch, *more)
+        finally:
+            lost.clear()
+
+    flaky(on_second_stretch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work_module, "_examine", examine)
+        with LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster:
+            report = ingest(
+                tmp_path / "tv",
+                archive.videos[0],
+                settings=other_settings(4),
+                scheduler=cluster.scheduler_address,
+            )
+    assert (report.n_failed, report.n_partial) == (0, 1)
+    (row,) = rows(tmp_path / "tv").values()
+    assert "1 of 3 stretches gave nothing" in row["error"]
+    assert "bad allocation" in row["error"]
+    times = Lake.open(tmp_path / "tv").samples(row["video_id"], row["space"])["time_s"].to_numpy()
+    assert ((times < 3.0) | (times >= 6.0)).all()
+    assert {int(time_s) for time_s in times} == {0, 1, 2, 6, 7}
+
+
 # Other settings, other models -------------------------------------------------------------------
 
 
@@ -566,12 +813,12 @@ def test_progress_ends_where_all_is_done(
         final.append(tally)
 
     final: list[Tally] = []
-    ingest(tmp_path / "tv", *archive.videos, text, progress=progress)
+    report = ingest(tmp_path / "tv", *archive.videos, text, progress=progress)
     assert seen == sorted(seen)
     tally = final[-1]
     assert (tally.n_files, tally.n_files_done, tally.n_failed) == (4, 4, 1)
     assert tally.bytes_done == pytest.approx(tally.bytes_total)
-    assert (tally.n_samples, tally.left_s) == (120, 0.0)
+    assert (tally.n_samples, tally.left_s) == (report.n_samples, 0.0)
 
 
 def test_nobody_knows_the_time_left_before_anything_is_done() -> None:
@@ -582,13 +829,13 @@ def test_nobody_knows_the_time_left_before_anything_is_done() -> None:
 def test_the_report_says_what_happened_in_words() -> None:
     report = IngestReport(
         n_files=5, n_new=3, n_present=2, n_failed=1, n_partial=1, n_samples=1200, n_faces=34,
-        troubles=(("/a.mp4", "failed", "it is empty"),), passed_over={".txt": 2},
+        video_s=240.0, troubles=(("/a.mp4", "failed", "it is empty"),), passed_over={".txt": 2},
         start_s=1.0, work_s=10.0,
     )  # fmt: skip
     text = str(report)
     parts = [
-        "3 videos looked at", "2 already there", "1 partial", "1 failed", "1,200 frames",
-        "34 faces", "120.0 frames/s", "failed: /a.mp4: it is empty", "2 × .txt",
+        "3 videos looked at", "2 already there", "1 partial", "1 failed", "4:00 of video",
+        "1,200 frames", "34 faces", "24.0× real time", "failed: /a.mp4: it is empty", "2 × .txt",
     ]  # fmt: skip
     assert [part for part in parts if part not in text] == []
 
@@ -613,7 +860,7 @@ def test_publishing_again_what_is_published_changes_nothing(
     video = Video(row["video_id"], row["content_id"], (source,), index.facts)
     for reason in ("", "1 of 1 stretches gave nothing"):
         again = publish_video(task_for(root, pack), video, 1, reason)
-        assert again == Published(row["video_id"], "ok", "", 40, 40)
+        assert again == Published(row["video_id"], "ok", "", row["n_samples"], row["n_faces"])
         assert files(root) == before
 
 
@@ -624,7 +871,7 @@ def test_a_worker_without_an_engine_fails_no_video(
     Lake.create(root)
     index = index_video(path)
     video = Video("v", "0" * 64, (SourceFile(str(path), 1, 1),), index.facts)
-    (stretch,) = plan_stretches(index, 5.0)
+    stretch = plan_stretches(index, 5.0)[0]
     task = task_for(root, pack, IngestSettings(det_size=96))
     with Client(scheduler, set_as_default=False) as client:
         future = client.submit(look_at_stretch, task, video, stretch, pure=False)
@@ -638,7 +885,7 @@ def test_engines_that_do_not_open_stop_the_ingest_before_a_video_is_touched(
     def refuse(*_: object, **__: object) -> None:
         raise EngineError("no GPU here")
 
-    monkeypatch.setattr(work_module, "FaceEngine", refuse)  # the worker lives in this process
+    monkeypatch.setattr(engines_module, "FaceEngine", refuse)  # the worker lives in this process
     with pytest.raises(EngineError, match="no GPU here"):
         ingest(tmp_path / "tv", *archive.videos, settings=IngestSettings(det_size=128))
     assert len(Lake.open(tmp_path / "tv").runs()) == 0

@@ -71,6 +71,7 @@ def samples(pts: list[int], lost: tuple[int, ...] = (), n_faces: int = 1) -> pa.
             "n_faces": [0 if p in lost else n_faces for p in pts],
             "status": ["undecodable" if p in lost else "ok" for p in pts],
             "source": ["none" if p in lost else "detected" for p in pts],
+            "new_shot": [False] * len(pts),
         },
         schema=SAMPLES,
     )
@@ -570,3 +571,20 @@ def test_the_tables_have_no_column_that_partitions_would_hide() -> None:
     assert "video_id" not in SAMPLES.names + FACES.names + TRACKS.names
     assert "space" not in FACES.names + TRACKS.names
     assert {"video_id", "space"} <= set(VIDEOS.names)
+
+
+def test_of_two_runs_with_as_many_samples_the_one_with_more_embeddings_owns_the_instants(
+    lake: Lake,
+) -> None:
+    later = NOON + timedelta(hours=1)
+    publish(lake, "all", [0, 5], n_embedded=2)
+    publish(lake, "few", [0, 5], n_embedded=1, created_utc=later)
+    assert whole(lake)[1] == ["all-0", "all-5"]
+    assert lake.videos()["run"].to_pylist() == ["all"]
+
+
+def test_a_run_that_does_not_say_how_many_faces_it_embedded_embedded_all(lake: Lake) -> None:
+    later = NOON + timedelta(hours=1)
+    publish(lake, "old", [0, 5])
+    publish(lake, "few", [0, 5], n_embedded=1, created_utc=later)
+    assert whole(lake)[1] == ["old-0", "old-5"]

@@ -143,7 +143,9 @@ def test_embeddings_are_fixed_size_uncompressed_and_say_how_to_read_them(tmp_pat
     write_table(faces_table(300), path, scratch=tmp_path / "scratch")
     file = pq.ParquetFile(path)
     columns = file.metadata.row_group(0)
-    by_name = {columns.column(i).path_in_schema: columns.column(i) for i in range(11)}
+    by_name = {
+        columns.column(i).path_in_schema: columns.column(i) for i in range(columns.num_columns)
+    }
     embedding = by_name.pop("embedding")
     assert embedding.physical_type == "FIXED_LEN_BYTE_ARRAY"
     assert embedding.compression == "UNCOMPRESSED"

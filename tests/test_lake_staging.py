@@ -30,6 +30,7 @@ def stretch(n_samples: int, **facts: str | int | float) -> StagedStretch:
             "n_faces": np.zeros(n_samples, np.int32),
             "status": ["ok"] * n_samples,
             "source": ["detected"] * n_samples,
+            "new_shot": [False] * n_samples,
         },
         schema=SAMPLES,
     )

@@ -14,10 +14,9 @@ from facelake.words import clock
 class Tally:
     n_files: int = 8
     n_files_done: int = 3
-    n_samples: int = 500
     n_faces: int = 1234
     n_failed: int = 0
-    elapsed_s: float = 40.0
+    pace: float = 12.5
     bytes_total: int = 1000
     bytes_done: float = 250.0
     left_s: float | None = 125.0
@@ -47,13 +46,13 @@ def time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_tally_in_words_holds_videos_pace_faces_and_time_left() -> None:
-    assert describe(Tally()) == "3/8 videos, 12.5 frames/s, 1,234 faces, 2:05 left"
-    assert describe(Tally(n_failed=2)).startswith("3/8 videos, 2 failed, 12.5 frames/s")
+    assert describe(Tally()) == "3/8 videos, 12.5× real time, 1,234 faces, 2:05 left"
+    assert describe(Tally(n_failed=2)).startswith("3/8 videos, 2 failed, 12.5× real time")
 
 
 def test_before_anything_is_done_nothing_is_promised() -> None:
-    words = describe(Tally(n_files_done=0, n_samples=0, n_faces=0, elapsed_s=0.0, left_s=None))
-    assert words == "0/8 videos, 0.0 frames/s, 0 faces"
+    words = describe(Tally(n_files_done=0, n_faces=0, pace=0.0, left_s=None))
+    assert words == "0/8 videos, 0.0× real time, 0 faces"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_on_a_terminal_a_bar_is_drawn_and_taken_away(capfd: pytest.CaptureFixtur
         tell(Tally())
     out, err = capfd.readouterr()
     assert out == ""
-    assert "3/8 videos, 12.5 frames/s" in err
+    assert "3/8 videos, 12.5× real time" in err
     assert "\x1b[2K" in err.rsplit("faces", 1)[1]  # the last thing done to the line is to erase it
 
 

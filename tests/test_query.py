@@ -115,16 +115,120 @@ def test_with_one_identity_there_is_no_runner_up(lake: Lake) -> None:
     assert (row["runner_up"], row["margin"]) == (None, None)
 
 
-def test_a_face_without_an_embedding_is_not_matched(lake: Lake) -> None:
-    plant_video(lake, "one", {0: [*seen(0), *seen(0)]})
+def thin_out(lake: Lake, stands_for: dict[int, int | None]) -> list[str]:
+    """Take the embedding of some faces of the only video; gives the ``face_id`` of all.
+
+    ``stands_for`` is row → the row that it names, or ``None`` when nobody stands for it.
+    """
     (path,) = lake.root.glob("faces/*/*/*.parquet")
     table = pq.read_table(path, partitioning=None)
+    ids: list[str] = table["face_id"].to_pylist()
     packed = table["embedding"].to_pylist()
-    field = table.schema.field("embedding")
-    at = table.schema.get_field_index("embedding")
-    pq.write_table(table.set_column(at, field, pa.array([None, packed[1]], field.type)), path)
-    scores = match_gallery(lake, plant_gallery(lake, ANN))
-    assert scores["face_id"].to_pylist() == [table["face_id"][1].as_py()]
+    named: list[str | None] = [None] * len(ids)
+    for row, other in stands_for.items():
+        packed[row] = None
+        named[row] = None if other is None else ids[other]
+    for name, values in (("embedding", packed), ("embedded_face_id", named)):
+        at = table.schema.get_field_index(name)
+        field = table.schema.field(name)
+        table = table.set_column(at, field, pa.array(values, field.type))
+    pq.write_table(table, path)
+    return ids
+
+
+def scores_of(lake: Lake) -> dict[str, dict[str, Any]]:
+    """The scores by ``face_id``."""
+    rows = match_gallery(lake, lake.exemplars(SPACE)).to_pylist()
+    return {row["face_id"]: row for row in rows}
+
+
+def test_a_face_without_an_embedding_for_which_nobody_stands_is_not_matched(lake: Lake) -> None:
+    plant_video(lake, "one", {0: [*seen(0), *seen(0)]})
+    plant_gallery(lake, ANN)
+    ids = thin_out(lake, {0: None})
+    assert list(scores_of(lake)) == [ids[1]]
+
+
+def test_a_face_without_an_embedding_has_the_score_of_the_one_that_stands_for_it(
+    lake: Lake,
+) -> None:
+    plant_video(lake, "one", {0: seen(0, 0.7), 200: seen(1, 0.9), 400: seen(1, 0.5)})
+    plant_gallery(lake, ANN | BOB)
+    ids = thin_out(lake, {1: 0})
+    scores = scores_of(lake)
+    assert [row["embedded_face_id"] for row in scores.values()] == [ids[0], ids[0], ids[2]]
+    stood_for, own = scores[ids[1]], scores[ids[0]]
+    assert (stood_for["time_s"], stood_for["pts"]) == (0.2, 200)  # its own
+    for name in ("identity", "score", "exemplar_id", "runner_up", "margin"):
+        assert stood_for[name] == own[name]
+    assert own["identity"] == "Ann"
+    assert scores[ids[2]]["identity"] == "Bob"
+
+
+def test_a_name_may_lead_over_a_face_of_another_run_and_never_round_in_circles(lake: Lake) -> None:
+    plant_video(lake, "one", {200 * n: seen(0, 0.5 + n / 20) for n in range(6)})
+    plant_gallery(lake, ANN)
+    ids = thin_out(lake, {1: 0, 2: 1, 3: 4, 4: 3})  # 3 and 4 name each other
+    scores = scores_of(lake)
+    assert {key: row["embedded_face_id"] for key, row in scores.items()} == {
+        ids[0]: ids[0],
+        ids[1]: ids[0],
+        ids[2]: ids[0],
+        ids[5]: ids[5],
+    }
+    assert scores[ids[2]]["score"] == pytest.approx(0.5, abs=1e-3)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.floats(-0.9, 0.9), min_size=1, max_size=12), st.data())
+def test_every_score_is_that_of_an_embedding_and_the_row_tells_of_which(
+    tmp_path_factory: pytest.TempPathFactory, own: list[float], data: st.DataObject
+) -> None:
+    lake = new_lake(tmp_path_factory.mktemp("law") / "tv")
+    plant_video(lake, "one", {200 * n: seen(0, score) for n, score in enumerate(own)})
+    plant_gallery(lake, ANN)
+    rows = range(len(own))
+    known = data.draw(st.sets(st.sampled_from(rows)))
+    names = st.sampled_from([None, *sorted(known)])
+    stands_for = {row: data.draw(names) for row in rows if row not in known}
+    ids = thin_out(lake, stands_for)
+    expected = {row: row for row in known} | stands_for
+    scores = scores_of(lake)
+    assert set(scores) == {ids[row] for row, other in expected.items() if other is not None}
+    for row, other in expected.items():
+        if other is not None:
+            found = scores[ids[row]]
+            assert found["embedded_face_id"] == ids[other]
+            assert found["score"] == pytest.approx(own[other], abs=2e-3)
+            assert found["pts"] == 200 * row
+
+
+def test_a_span_shows_the_face_whose_embedding_it_is_of(lake: Lake) -> None:
+    video_id = plant_video(lake, "one", every(200, 0, 1000, seen(0)))
+    plant_gallery(lake, ANN)
+    ids = thin_out(lake, {0: 2, 1: 2, 3: 2, 4: 2})
+    (row,) = spans_of(lake)
+    assert (row["video_id"], row["start_s"], row["n_hits"]) == (video_id, 0.0, 5)
+    assert (row["best_face_id"], row["best_time_s"]) == (ids[2], 0.4)
+
+
+def test_refined_samples_do_not_make_the_tolerance_for_misses_smaller(lake: Lake) -> None:
+    # Looked at once a second: a miss of 2 s is one missed sample, whatever was refined in between.
+    looks = {**every(1000, 0, 20_000, []), 5000: seen(0), 7000: seen(0)}
+    refined = range(9040, 10_000, 40)
+    plant_video(lake, "one", looks | {pts: [] for pts in refined})
+    plant_gallery(lake, ANN)
+    (path,) = lake.root.glob("samples/*/*.parquet")
+    table = pq.read_table(path, partitioning=None)
+    at = table.schema.get_field_index("source")
+    told = ["refined" if pts in refined else "detected" for pts in table["pts"].to_pylist()]
+    assert len(spans_of(lake)) == 2  # as if every sample had been asked for
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(told)), path)
+    assert times(spans_of(lake)) == [("Ann", 5.0, 7.04)]
 
 
 # Spans ------------------------------------------------------------------------------------------

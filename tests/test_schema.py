@@ -92,6 +92,8 @@ def test_the_examples_hold() -> None:
         ({"sample_fps": -5.0}, "above 0"),
         ({"sample_fps": float("nan")}, "above 0"),
         ({"decoder": "ffmpeg"}, "auto, decord or pyav"),
+        ({"embed": "some"}, "embed must be tracks or all, but is 'some'"),
+        ({"embed": None}, "embed must be tracks or all, but is None"),
         ({"det_size": 0}, "multiple of 32"),
         ({"det_size": 641}, "multiple of 32"),
         ({"det_threshold": 0.0}, "det_threshold must lie between 0 and 1"),
@@ -105,7 +107,7 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], reaso
 
 
 def test_settings_are_written_and_read_back() -> None:
-    settings = IngestSettings(sample_fps=None, det_size=320)
+    settings = IngestSettings(sample_fps=None, det_size=320, embed="all", refine=False)
     assert IngestSettings(**json.loads(settings.to_json())) == settings
 
 
@@ -233,6 +235,44 @@ def test_embeddings_are_read_back_whole_sliced_and_in_chunks(
     np.testing.assert_array_equal(
         unpack_embeddings(chunks), np.concatenate([rows[start:stop], rows])
     )
+
+
+@given(vectors, st.data())
+def test_faces_that_were_not_embedded_are_nulls_and_read_back_as_nan(
+    rows: npt.NDArray[np.float32], data: st.DataObject
+) -> None:
+    n = len(rows)
+    known = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), bool)
+    holed = np.where(known[:, None], rows, np.float32(np.nan))
+    column = pack_embeddings(holed)
+    column.validate(full=True)
+    assert column.type == pa.binary(2 * rows.shape[1])
+    assert column.is_valid().to_pylist() == known.tolist()
+    assert column.null_count == n - known.sum()
+    np.testing.assert_array_equal(unpack_embeddings(column, missing_ok=True), holed)
+    start, stop = sorted(data.draw(st.tuples(*[st.integers(0, n)] * 2)))
+    part = column.slice(start, stop - start)
+    np.testing.assert_array_equal(unpack_embeddings(part, missing_ok=True), holed[start:stop])
+    chunks = pa.chunked_array([part, column], type=column.type)
+    np.testing.assert_array_equal(
+        unpack_embeddings(chunks, missing_ok=True), np.concatenate([holed[start:stop], holed])
+    )
+    # What Arrow makes of a column on the way to a file and back is read alike.
+    rebuilt = pa.array(column.to_pylist(), column.type)
+    np.testing.assert_array_equal(unpack_embeddings(rebuilt, missing_ok=True), holed)
+
+
+def test_a_vector_of_which_one_number_is_missing_is_missing() -> None:
+    column = pack_embeddings(np.array([[1.0, np.nan], [1.0, 2.0]], np.float32))
+    assert column.to_pylist() == [None, b"\x00\x3c\x00\x40"]
+    assert np.isnan(unpack_embeddings(column, missing_ok=True)[0]).all()
+
+
+def test_a_missing_vector_is_refused_where_nobody_said_that_it_may_be_missing() -> None:
+    column = pack_embeddings(np.array([[np.nan], [1.0], [np.nan]], np.float32))
+    with pytest.raises(ValueError, match="2 of 3 are null; filter them out first"):
+        unpack_embeddings(column)
+    assert unpack_embeddings(column.slice(1, 1)).tolist() == [[1.0]]
 
 
 def test_an_embedding_is_little_endian_float16() -> None:

@@ -50,7 +50,8 @@ _DEVICE = click.option(
     type=click.IntRange(min=32),
     default=640,
     show_default=True,
-    help="Side of the detector's input in pixels, a multiple of 32; more finds smaller faces.",
+    help="Longer side of the detector's input in pixels, a multiple of 32; more finds smaller "
+    "faces.",
 )
 @click.option(
     "--det-threshold",
@@ -58,6 +59,19 @@ _DEVICE = click.option(
     default=0.5,
     show_default=True,
     help="Lowest detection score kept.",
+)
+@click.option(
+    "--embed",
+    type=click.Choice(["tracks", "all"]),
+    default="tracks",
+    show_default=True,
+    help="tracks: of each track the faces that say something new; all: every face of every sample.",
+)
+@click.option(
+    "--refine/--no-refine",
+    default=True,
+    show_default=True,
+    help="Look at more frames where somebody comes or goes, until that is known to the frame.",
 )
 @_PACK
 @_DEVICE
@@ -88,7 +102,7 @@ def ingest(
 
     \b
     facelake ingest archive/ -c catalogs/tv
-    facelake ingest 'tapes/*.mkv' extra.mp4 -c catalogs/tv --every-frame
+    facelake ingest 'tapes/*.mkv' extra.mp4 -c catalogs/tv --every-frame --embed all
     """  # noqa: D301
     report = catalog.ingest(*sources, progress=not quiet, **options)
     click.echo(str(report), err=True)

@@ -17,18 +17,11 @@ from typing import TYPE_CHECKING, Any
 from facelake.cluster import Cluster, open_cluster
 from facelake.errors import EngineError, FacelakeError
 from facelake.faces import Pack, find_pack
+from facelake.ingest.engines import EnginePlugin, engine_state
+from facelake.ingest.publish import failed_row, publish_video
 from facelake.ingest.report import IngestReport, Tally
 from facelake.ingest.task import Indexed, Published, SourceFile, StretchDone, Task, Video
-from facelake.ingest.work import (
-    UNREAD,
-    EnginePlugin,
-    engine_state,
-    failed_row,
-    index_file,
-    look_at_stretch,
-    publish_video,
-    unread_id,
-)
+from facelake.ingest.work import UNREAD, index_file, look_at_stretch, unread_id
 from facelake.lake import Lake
 from facelake.schema import Device, IngestSettings, video_name
 from facelake.video import find_videos, plan_stretches
@@ -100,13 +93,18 @@ def ingest_videos(
         bytes_total=sum(file.size_bytes for file in todo),
     )
     start_s, work_s, start = 0.0, 0.0, time.perf_counter()
+    first_row_s = None
     if todo:
         with open_cluster(workers=workers, scheduler=scheduler) as cluster:
             _open_engines(cluster, lake, task)
             start_s, start = time.perf_counter() - start, time.perf_counter()
-            _Loop(cluster, lake, task, ledger, tally, progress).run(todo)
+            loop = _Loop(cluster, lake, task, ledger, tally, progress)
+            loop.run(todo)
             work_s = time.perf_counter() - start  # closing the cluster is no work
-    return ledger.report(tally, found.passed_over, start_s, work_s)
+            first_row_s = loop.first_row_s and start_s + loop.first_row_s
+    return ledger.report(
+        tally, found.passed_over, start_s=start_s, work_s=work_s, first_row_s=first_row_s
+    )
 
 
 def _open_engines(cluster: Cluster, lake: Lake, task: Task) -> None:
@@ -185,7 +183,13 @@ class _Ledger:
         self.new[content_id] = what
 
     def report(
-        self, tally: Tally, passed_over: dict[str, int], start_s: float, work_s: float
+        self,
+        tally: Tally,
+        passed_over: dict[str, int],
+        *,
+        start_s: float,
+        work_s: float,
+        first_row_s: float | None,
     ) -> IngestReport:
         """What it all came to."""
         told = [self._reread(content_id) for content_id in {*self.new, *self.present}]
@@ -200,10 +204,13 @@ class _Ledger:
             n_partial=sum(row["status"] == "partial" for row in told),
             n_samples=sum(what.n_samples for what in self.new.values()),
             n_faces=sum(what.n_faces for what in self.new.values()),
+            video_s=tally.video_s,
             troubles=tuple(troubles),
             passed_over=passed_over,
             start_s=start_s,
             work_s=work_s,
+            first_row_s=first_row_s,
+            notes=tuple(sorted({row["engine_note"] for row in told if row["engine_note"]})),
         )
 
     def _reread(self, content_id: str) -> dict[str, Any]:
@@ -248,6 +255,7 @@ class _Loop:
         # Dask's own wait() looks at every future each time; a long film has thousands.
         self._done_queue: SimpleQueue[Future[Any]] = SimpleQueue()
         self._start = time.perf_counter()
+        self.first_row_s: float | None = None  # from here until the first stretch was staged
 
     def run(self, files: list[SourceFile]) -> None:
         """Look at all the files."""
@@ -317,10 +325,12 @@ class _Loop:
                 self._fail(video_id, content_id, files, copies[0].error)
                 continue
             video = Video(video_id, content_id, files, index.facts)
-            stretches = plan_stretches(index, self._task.settings.sample_fps)
+            settings = self._task.settings
+            stretches = plan_stretches(index, settings.sample_fps, refine=settings.refines)
             total = sum(file.size_bytes for file in files)
             self._under_way[video_id] = _Progress(video, len(stretches), total / len(stretches))
-            for stretch in stretches:
+            # The longest first, so that at the end no worker is left alone with a long one.
+            for stretch in sorted(stretches, key=lambda one: -len(one.want_pts)):
                 self._submit(
                     "stretch", video_id, look_at_stretch, self._task, video, stretch, priority=0
                 )
@@ -329,6 +339,9 @@ class _Loop:
         at = self._under_way[video_id]
         at.n_done += 1
         self._tally.bytes_done += at.bytes_each
+        self._tally.video_s += at.video.facts.duration_s / at.n_stretches
+        if self.first_row_s is None:
+            self.first_row_s = time.perf_counter() - self._start
         if isinstance(result, StretchDone):
             self._tally.n_samples += result.n_samples
             self._tally.n_faces += result.n_faces

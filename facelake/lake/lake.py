@@ -232,11 +232,13 @@ class Lake:
         return all(self._part(table, *place).is_file() for table in tables)
 
     def videos(self, space: str | None = None) -> pa.Table:
-        """One row per video: its densest run, the newest of equals, with the paths of all runs."""
+        """One row per video: its densest run (`read_video`), with the paths of all runs."""
         table = self.runs(space)
+        n_embedded = pc.coalesce(table["n_embedded"], table["n_faces"])
         order = np.lexsort(
             [
                 table["created_utc"].cast(pa.int64()).to_numpy(),
+                n_embedded.to_numpy(),
                 table["n_samples"].to_numpy(),
             ]
         )
@@ -255,7 +257,11 @@ class Lake:
     def read_video(
         self, video_id: str, space: str, columns: Sequence[str] | None = None
     ) -> tuple[pa.Table, pa.Table]:
-        """Samples and faces of a video over all runs; the densest that saw an instant owns it."""
+        """Samples and faces of a video over all runs; the densest that saw an instant owns it.
+
+        That is the run with the most samples, of equals the one with the most embeddings, and of
+        those the newest.
+        """
         schema = with_embedding(FACES, space, self.dim(space))
         if columns is not None:
             schema = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "pts"])])
@@ -324,12 +330,11 @@ class Lake:
     # Inside -------------------------------------------------------------------------------------
 
     def _runs_of(self, video_id: str, space: str) -> list[str]:
-        """The runs of a video in a space, densest first, newest first among equals."""
+        """The runs of a video in a space, densest first."""
         files = (self.root / "videos" / f"video_id={video_id}").glob("part-*.parquet")
-        columns = ["run", "space", "n_samples", "created_utc"]
-        rows = [read_table(file, columns).to_pylist()[0] for file in sorted(files)]
+        rows = [conform(read_table(file), VIDEOS).to_pylist()[0] for file in sorted(files)]
         rows = [row for row in rows if row["space"] == space]
-        rows.sort(key=lambda row: (row["n_samples"], row["created_utc"]), reverse=True)
+        rows.sort(key=_density, reverse=True)
         return [row["run"] for row in rows]
 
     def _part(self, table: str, video_id: str, run: str, space: str) -> Path:
@@ -348,6 +353,12 @@ class Lake:
             lambda temporary: temporary.write_text(text, "utf-8"),
             scratch=scratch_folder(self.root),
         )
+
+
+def _density(video: dict[str, Any]) -> tuple[int, int, datetime]:
+    """What decides which run of a video owns an instant; ``video`` is its ``videos`` row."""
+    n_embedded = video["n_faces"] if video["n_embedded"] is None else video["n_embedded"]
+    return video["n_samples"], n_embedded, video["created_utc"]
 
 
 def _file_columns(files: dict[str, int]) -> dict[str, list[str] | list[int]]:
