@@ -1,6 +1,7 @@
 import itertools
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -15,16 +16,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelake.bench import BenchResult, compare_speed, sides
+from facelake.bench.floor import Calls, FloorJob, gather_calls, share_out
 from facelake.bench.footage import Film, Footage, plan_footage
+from facelake.bench.looks import Looks
 from facelake.bench.machine import MemoryWatch
+from facelake.bench.own import OwnJob
 from facelake.bench.parity import Parity, Seen, compare_seen, match_faces, overlaps
 from facelake.bench.peer import Job, iter_frames, read_seen, write_seen
-from facelake.bench.result import FACELAKE, Run, Spread
+from facelake.bench.process import run_together
+from facelake.bench.result import (
+    FACELAKE,
+    FACELAKE_DEFAULT,
+    FLOOR,
+    SAMPLED_PEER,
+    Run,
+    Spread,
+)
 from facelake.errors import EngineError, SourceError
 from facelake.schema import IngestSettings
 from facelake.testing.fakepack import write_fake_pack
 from facelake.testing.footage import numbered_frames, read_number, write_video
-from facelake.testing.pictures import moving_shot, wheel_picture
+from facelake.testing.pictures import moving_shot, reference_photo, wheel_picture
 
 # Parity -------------------------------------------------------------------------------------------
 
@@ -118,25 +130,49 @@ def test_matching_is_one_to_one_and_does_not_depend_on_the_order_of_rows(
 
 DEFAULT, ONE = "insightface_default_threads", "insightface_one_thread"
 SAME = Parity(60, 0, 0, 100, 101, 99, 0.9999, 0.98)
+LOOKS = Looks(n_looked=8, n_refined=3, n_second_looks=1, n_carried=4, n_faces=20, n_embedded=9)
+LABELS = {
+    DEFAULT: "insightface, default threads",
+    ONE: "insightface, one thread",
+    FACELAKE: "facelake, 2 workers",
+    FLOOR: "onnxruntime alone, 2 × one thread",
+    SAMPLED_PEER: "insightface, one thread",
+    FACELAKE_DEFAULT: "facelake, 2 workers",
+}
 
 
-def run(side: str, frames_per_s: float, *, n_workers: int = 1, decode_s: float = 1.0) -> Run:
+def run(side: str, source_per_s: float, *, n_workers: int = 1, decode_s: float = 1.0) -> Run:
+    """Over a video of 60 frames; the sampled sides look at 12 of them."""
     stages = {"decode": decode_s, "detect": 2.0, "align": 0.25, "embed": 1.5, "write": 0.25}
-    return Run(side, n_workers, 60, 100, 1.5, 60 / frames_per_s, stages, 400_000_000, 800_000_000)
+    sampled = side in (SAMPLED_PEER, FACELAKE_DEFAULT)
+    return Run(
+        side=side,
+        label=LABELS[side],
+        sample_fps=5.0 if sampled else None,
+        n_workers=n_workers,
+        n_source_frames=60,
+        n_frames=12 if sampled else 60,
+        n_faces=100,
+        start_s=1.5,
+        work_s=60 / source_per_s,
+        first_row_s=2.5 if side in (FACELAKE, FACELAKE_DEFAULT) else None,
+        stage_s={} if side == FLOOR else stages,
+        largest_bytes=400_000_000,
+        together_bytes=800_000_000,
+    )
 
 
-def result(**frames_per_s: Sequence[float]) -> BenchResult:
-    turns = zip(*frames_per_s.values(), strict=True)
+def result(**source_per_s: Sequence[float]) -> BenchResult:
+    turns = zip(*source_per_s.values(), strict=True)
     runs = [
-        run(side, pace) for turn in turns for side, pace in zip(frames_per_s, turn, strict=True)
+        run(side, pace) for turn in turns for side, pace in zip(source_per_s, turn, strict=True)
     ]
     return BenchResult(
         sources=("archive",),
         left_out={"archive/b.mp4": "the same bytes as archive/a.mp4"},
         n_videos=2,
-        n_frames=60,
+        n_source_frames=60,
         duration_s=2.4,
-        sample_fps=None,
         det_size=640,
         pack="buffalo_sc",
         cpu="A processor",
@@ -145,11 +181,18 @@ def result(**frames_per_s: Sequence[float]) -> BenchResult:
         decoders={"decord": 2},
         runs=tuple(runs),
         parity=SAME,
+        looks=LOOKS if FACELAKE_DEFAULT in source_per_s else None,
     )
 
 
 # One thread has the higher median, default threads the highest single run.
-THREE = {DEFAULT: (9.0, 30.0, 9.0), ONE: (10.0, 12.0, 8.0), FACELAKE: (20.0, 30.0, 22.0)}
+THREE = {
+    DEFAULT: (9.0, 30.0, 9.0),
+    ONE: (10.0, 12.0, 8.0),
+    FACELAKE: (20.0, 30.0, 22.0),
+    FLOOR: (22.0, 33.0, 26.4),
+}
+ALL = THREE | {SAMPLED_PEER: (50.0, 60.0, 40.0), FACELAKE_DEFAULT: (200.0, 300.0, 240.0)}
 
 
 def test_the_peer_is_the_one_with_the_higher_median() -> None:
@@ -159,10 +202,32 @@ def test_the_peer_is_the_one_with_the_higher_median() -> None:
 
 def test_the_ratio_is_over_runs_of_one_turn() -> None:
     # 20/10, 30/12 and 22/8; the ratio of the medians would be 2.2.
-    ratio = result(**THREE).ratio
-    assert ratio.median == pytest.approx(2.5)
-    assert ratio.lowest == pytest.approx(2.0)
-    assert ratio.highest == pytest.approx(2.75)
+    assert_spread(result(**THREE).speedups["same_frames"], 2.5, 2.0, 2.75)
+
+
+def test_the_floor_is_compared_by_wall_time() -> None:
+    # 22/20, 33/30 and 26.4/22 times as long as the floor.
+    assert_spread(result(**THREE).over_floor, 1.1, 1.1, 1.2)
+
+
+def test_default_settings_are_compared_with_the_every_frame_peer_and_with_the_sampled_one() -> None:
+    speedups = result(**ALL).speedups
+    # 200/10, 300/12 and 240/8; 200/50, 300/60 and 240/40.
+    assert_spread(speedups["default"], 25.0, 20.0, 30.0)
+    assert_spread(speedups["default_same_rate"], 5.0, 4.0, 6.0)
+    assert result(**THREE).speedups.keys() == {"same_frames"}
+
+
+def assert_spread(spread: Spread, median: float, lowest: float, highest: float) -> None:
+    assert spread.median == pytest.approx(median)
+    assert spread.lowest == pytest.approx(lowest)
+    assert spread.highest == pytest.approx(highest)
+
+
+def test_a_sampled_side_gets_over_more_frames_than_it_looks_at() -> None:
+    one = run(FACELAKE_DEFAULT, 240.0)
+    assert one.source_frames_per_s == pytest.approx(240.0)
+    assert one.frames_per_s == pytest.approx(240.0 * 12 / 60)
 
 
 def test_other_is_what_the_stages_leave_of_all_workers_time() -> None:
@@ -171,7 +236,7 @@ def test_other_is_what_the_stages_leave_of_all_workers_time() -> None:
 
 
 def test_seconds_by_stage_are_medians_over_the_runs() -> None:
-    told = result(**{DEFAULT: [1.0] * 3, ONE: [1.0] * 3, FACELAKE: [1.0] * 3})
+    told = result(**dict.fromkeys((DEFAULT, ONE, FACELAKE), [1.0] * 3))
     decode_s = itertools.cycle([3.0, 9.0, 4.0])
     runs = tuple(
         replace(one, stage_s=one.stage_s | {"decode": next(decode_s)})
@@ -187,14 +252,21 @@ def test_a_spread_of_two_has_their_middle_as_median() -> None:
 
 
 def test_the_table_says_what_a_reader_needs() -> None:
-    text = str(result(**THREE))
+    text = re.sub(" +", " ", str(result(**ALL)))
     for words in (
         "left out: archive/b.mp4: the same bytes as archive/a.mp4",
         "A processor, 2 cores",
         "3 runs of each",
         "onnxruntime 1.31",
         "10.0 (8.0–12.0)",
-        "2.50 (2.00–2.75) times as fast as insightface, one thread",
+        "is 2.50 (2.00–2.75) times as fast as insightface, one thread\n",
+        "takes 1.10 (1.10–1.20) times as long as onnxruntime alone",
+        "is 25.00 (20.00–30.00) times as fast as insightface, one thread, on every frame",
+        "is 5.00 (4.00–6.00) times as fast as insightface, one thread, at 5 frames a second",
+        "48.0 (40.0–60.0) 240.0 12",  # looked at, got over, frames
+        "looked at as samples 5 (8.3%)",
+        "carried over, not looked at 4 (6.7%)",
+        "faces embedded 9 (45.0%)",
         "400 MB",
         "same frames: 60 looked at by both, 0 by one alone",
         "insightface 100, facelake 101 (+1); 99 of insightface's (99.00%)",
@@ -204,13 +276,22 @@ def test_the_table_says_what_a_reader_needs() -> None:
 
 
 def test_the_dictionary_goes_through_json_and_back() -> None:
-    told = result(**THREE).to_dict()
+    told = result(**ALL).to_dict()
     again = json.loads(json.dumps(told))
     assert again == told
     assert again["peer"] == ONE
-    assert again["ratio"]["median"] == pytest.approx(2.5)
+    assert again["speedups"]["default"]["median"] == pytest.approx(25.0)
+    assert again["over_floor"]["median"] == pytest.approx(1.1)
     assert again["sides"][FACELAKE]["frames_per_s"]["median"] == pytest.approx(22.0)
-    assert [one["side"] for one in again["runs"]] == [DEFAULT, ONE, FACELAKE] * 3
+    assert again["sides"][FACELAKE_DEFAULT]["first_row_s"] == 2.5
+    assert again["looks"]["n_carried"] == 4
+    assert [one["side"] for one in again["runs"]] == list(ALL) * 3
+
+
+def test_one_rate_alone_has_no_default_settings_to_tell_of() -> None:
+    told = result(**THREE)
+    assert "as it comes" not in str(told)
+    assert told.to_dict()["looks"] is None
 
 
 # Which frames -------------------------------------------------------------------------------------
@@ -219,9 +300,15 @@ TIMES_S = (1.0, 1.04, 1.1, 1.19, 1.21, 1.3, 1.65, 1.7, 1.79)
 
 
 def test_the_frames_are_those_of_the_sampling_grid(tmp_path: Path) -> None:
-    film = write_video(tmp_path / "uneven.mp4", numbered_frames(len(TIMES_S)), times_s=TIMES_S)
+    # Without B-frames: the first of each step is looked at only where another refers to it.
+    film = write_video(
+        tmp_path / "uneven.mp4",
+        numbered_frames(len(TIMES_S)),
+        times_s=TIMES_S,
+        options={"bf": "0"},
+    )
     ((every,), (sampled,)) = (plan_footage([film], fps).films for fps in (None, 5.0))
-    assert len(every.pts) == len(TIMES_S)
+    assert len(every.pts) == every.n_frames == sampled.n_frames == len(TIMES_S)
     # The grid is 1.0, 1.2, 1.4, 1.6 and so on; nothing is shown in [1.4, 1.6).
     expected = [every.pts[TIMES_S.index(time_s)] for time_s in (1.0, 1.21, 1.65)]
     assert sampled.pts == expected
@@ -262,7 +349,7 @@ def test_nothing_to_look_at_is_refused_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_a_job_written_and_read_is_equal(tmp_path: Path) -> None:
-    films = (Film("/films/ä b.mp4", 1, 2.5, [0, 40, 80]),)
+    films = (Film("/films/ä b.mp4", 1, 2.5, 100, 0.04, [0, 40, 80]),)
     job = Job(films, "det.onnx", "rec.onnx", 1, 640, 0.5, 0.4, "out", 12.5)
     job.save(tmp_path / "job.json")
     assert Job.load(tmp_path / "job.json") == job
@@ -288,7 +375,82 @@ def test_a_peer_that_fails_is_told_with_its_last_words(
     monkeypatch.setattr(sides, "_PEER", "print('loading'); raise ImportError('libGL is absent')")
     plan = sides.Plan(Footage((), {}), IngestSettings(), pack, workers=1)
     with pytest.raises(EngineError, match=r"process failed \(ImportError: libGL is absent\)"):
-        sides.run_peer(plan, ONE, tmp_path)
+        sides.run_peer(plan, plan.footage, ONE, 1, tmp_path)
+
+
+# Processes together, and the floor --------------------------------------------------------------
+
+
+def write_jobs(folder: Path, count: int) -> list[Path]:
+    jobs = [folder / f"job-{number}.json" for number in range(count)]
+    for job in jobs:
+        job.write_text("{}")
+    return jobs
+
+
+def test_processes_begin_together_when_the_last_one_is_ready(tmp_path: Path) -> None:
+    # The one of an odd number is half a second late; each notes when it was ready and let go.
+    code = """
+import sys, time
+from pathlib import Path
+from facelake.bench.process import wait_for_start
+job = Path(sys.argv[1])
+print("a library's words")
+time.sleep(0.5 * ("1" in job.stem))
+ready = time.time()
+wait_for_start()
+job.with_suffix(".told").write_text(f"{ready} {time.time()}")
+"""
+    jobs = write_jobs(tmp_path, 2)
+    run_together(code, jobs, who="somebody")
+    told = [job.with_suffix(".told").read_text().split() for job in jobs]
+    assert min(float(began) for _, began in told) >= max(float(ready) for ready, _ in told)
+
+
+@pytest.mark.parametrize("wait", ["", "wait_for_start(); "])
+def test_one_process_that_fails_ends_all_with_its_last_words(tmp_path: Path, wait: str) -> None:
+    # Before the start the others wait for it, after the start they have long ended.
+    code = f"""
+import sys
+from facelake.bench.process import wait_for_start
+if "1" in sys.argv[1].rsplit("/", 1)[-1]:
+    {wait}raise MemoryError("no more")
+wait_for_start()
+"""
+    with pytest.raises(EngineError, match=r"somebody must run .* \(MemoryError: no more\)"):
+        run_together(code, write_jobs(tmp_path, 2), who="somebody")
+
+
+def test_jobs_written_and_read_are_equal(tmp_path: Path) -> None:
+    floor = FloorJob((Calls(720, 1280, 5, 2),), {"det_size": 640}, "pack", "out", 12.5)
+    own = OwnJob(("ä b.mp4",), "catalog", {"every_frame": True}, "out", 12.5)
+    for job in (floor, own):
+        job.save(tmp_path / "job.json")
+        assert type(job).load(tmp_path / "job.json") == job
+
+
+def test_calls_of_one_size_are_gathered_and_the_faces_of_all() -> None:
+    wide, tall = (720, 1280), (1280, 720)
+    videos = [Calls(*wide, 10, 3), Calls(*tall, 4, 1), Calls(*wide, 5, 2)]
+    assert gather_calls(videos) == [Calls(*wide, 15, 6), Calls(*tall, 4, 0)]
+
+
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=6),
+    n_processes=st.integers(1, 5),
+)
+def test_calls_shared_out_are_all_there_and_even(
+    counts: list[tuple[int, int]], n_processes: int
+) -> None:
+    gathered = [Calls(10 * row, 20, *count) for row, count in enumerate(counts, 1)]
+    parts = share_out(gathered, n_processes)
+    assert len(parts) == n_processes
+    for row, calls in enumerate(gathered):
+        for name in ("n_frames", "n_faces"):
+            shares = [getattr(part[row], name) for part in parts]
+            assert sum(shares) == getattr(calls, name)
+            assert max(shares) - min(shares) <= 1
+        assert {(part[row].height, part[row].width) for part in parts} == {(10 * (row + 1), 20)}
 
 
 def hold(megabytes: int) -> subprocess.Popen[bytes]:
@@ -328,29 +490,35 @@ def test_an_absent_library_is_named_with_what_to_install(
         ({"workers": 0}, "workers must be at least 1, but is 0"),
         ({"det_size": 100}, "multiple of 32, but is 100"),
         ({"sample_fps": 0.0}, "sample_fps must be above 0"),
+        ({"sample_fps": 2.0, "every_frame": True}, r"sample_fps \(2\) or every_frame, not both"),
+        ({"gallery": "photos", "every_frame": True}, "leave out sample_fps and every_frame"),
+        ({"truth": "truth.csv"}, "needs a gallery"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments: dict[str, float], words: str) -> None:
+def test_wrong_arguments_are_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         compare_speed(["anything"], **arguments)  # type: ignore[arg-type]
 
 
-# Both sides ---------------------------------------------------------------------------------------
+# All sides ----------------------------------------------------------------------------------------
+
+
+def trio_shot(n_frames: int) -> list[npt.NDArray[np.uint8]]:
+    picture = wheel_picture("trio")
+    windows = [picture.around("trio-2", zoom=6.0), picture.around("trio-2", zoom=4.0)]
+    return list(moving_shot(picture, windows, n_frames=n_frames))
 
 
 @pytest.mark.models
 def test_both_sides_see_the_same_faces_in_the_same_frames(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = wheel_picture("trio")
-    windows = [picture.around("trio-2", zoom=6.0), picture.around("trio-2", zoom=4.0)]
-    shot = moving_shot(picture, windows, n_frames=9)
-    write_video(tmp_path / "trio.mp4", shot, times_s=TIMES_S)
+    write_video(tmp_path / "trio.mp4", trio_shot(9), times_s=TIMES_S)
     write_video(tmp_path / "nobody.mp4", numbered_frames(6), start_s=0.5)
     result = compare_speed([tmp_path], sample_fps=10.0, runs=1, workers=1, det_size=320)
     # Of each tenth of a second the first frame: 1.0, 1.1, 1.21, 1.3, 1.65 and 1.7 s of the one
     # video, 0.5, 0.62 and 0.7 s of the other.
-    assert [one.n_frames for one in result.runs] == [6 + 3] * 3
+    assert [one.n_frames for one in result.runs] == [6 + 3] * 4
     parity = result.parity
     assert parity.n_frames_both == 6 + 3
     assert (parity.n_frames_peer_only, parity.n_frames_facelake_only) == (0, 0)
@@ -359,6 +527,35 @@ def test_both_sides_see_the_same_faces_in_the_same_frames(
     assert parity.cosine_p01 is not None
     assert parity.cosine_p01 > 0.995
     assert all(one.largest_bytes > 50e6 for one in result.runs)
-    assert all(min(one.stage_s.values()) > 0 for one in result.runs)
-    assert capsys.readouterr().err.count("frames/s") == 3
+    assert all(min(one.stage_s.values()) > 0 for one in result.runs if one.side != FLOOR)
+    assert result.looks is None
+    assert capsys.readouterr().err.count("frames/s") == 4
     assert json.loads(json.dumps(result.to_dict()))["versions"].keys() >= {"insightface", "av"}
+
+
+@pytest.mark.models
+def test_all_sides_run_and_default_settings_lose_no_edge_of_a_plain_cut(tmp_path: Path) -> None:
+    shot = trio_shot(18)
+    film = write_video(tmp_path / "trio.mp4", [*shot, *[np.zeros_like(shot[0])] * 28, *shot])
+    photo = reference_photo(wheel_picture("trio"), "trio-2", tmp_path / "Two.png", zoom=1.5)
+    truth = tmp_path / "truth.csv"
+    truth.write_text("video,label,start_s,end_s\ntrio.mp4,two,0,0.72\ntrio.mp4,two,1.84,2.56\n")
+    result = compare_speed(
+        [film], runs=1, workers=1, det_size=320, gallery=photo, truth=truth, progress=False
+    )
+    assert result.sides == (DEFAULT, ONE, FACELAKE, FLOOR, SAMPLED_PEER, FACELAKE_DEFAULT)
+    assert [one.n_source_frames for one in result.runs] == [64] * 6
+    dense, floor, sampled = (result.of(side)[0] for side in (FACELAKE, FLOOR, SAMPLED_PEER))
+    assert (dense.n_frames, floor.n_frames, sampled.n_frames) == (64, 64, 13)
+    assert dense.n_faces == floor.n_faces
+    assert result.looks is not None
+    assert result.looks.n_embedded <= result.looks.n_faces
+    assert result.spans is not None
+    # On every frame: seen from 0 to 0.72 s and from 1.84 to 2.56 s, the video's end.
+    assert (result.spans.edges["video"].n_edges, result.spans.edges["face"].n_edges) == (2, 2)
+    assert result.spans.all_edges.share == 1.0
+    assert result.spans.seconds.f1 == pytest.approx(1.0)
+    assert result.spans.to_truth is not None
+    assert result.spans.to_truth.f1 == pytest.approx(1.0)
+    assert json.loads(json.dumps(result.to_dict()))["spans"]["edges"]["all"]["share"] == 1.0
+    assert "spans of 1 identity at threshold 0.3: 2 as it comes, 2 on every frame" in str(result)

@@ -318,7 +318,7 @@ def test_info_says_what_is_there_and_what_failed(catalog: Path) -> None:
     assert text.startswith(str(catalog))
     for part in (
         "2 (1 ok, 0 partial, 1 failed), 0:04 of footage",
-        "100 frames: 50 faces",
+        "100 frames (0 of them where somebody comes or goes, 0 unchanged): 50 faces, 50 embedded",
         f"{SPACE} (8 dimensions), of the pack pack of {SPACE}",
         f"Bob (1), {ZOE} (1)",
         "failed      /archive/torn.mp4: no frame could be decoded",
@@ -702,7 +702,19 @@ def test_bench_passes_on_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     result = run("bench", "a.mp4", "b/", "--runs", "1", "--format", "json", "-q")
     assert json.loads(result.stdout) == {"ratio": 2.5}
     assert asked == [
-        (("a.mp4", "b/"), {"sample_fps": None, "runs": 1, "workers": None, "progress": False})
+        (
+            ("a.mp4", "b/"),
+            {
+                "sample_fps": None,
+                "every_frame": False,
+                "gallery": None,
+                "threshold": 0.3,
+                "truth": None,
+                "runs": 1,
+                "workers": None,
+                "progress": False,
+            },
+        )
     ]
 
 

@@ -20,6 +20,10 @@ import numpy.typing as npt
 import pytest
 
 import facelake
+from facelake.bench.ask import Question, compare_answers
+from facelake.bench.footage import plan_footage
+from facelake.bench.spans import SpanComparison
+from facelake.catalog import Catalog
 from facelake.media import frame_rgb, open_media
 from facelake.results import Scores, Spans
 
@@ -41,14 +45,31 @@ def poker(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scores(poker: Path, tmp_path_factory: pytest.TempPathFactory) -> Scores:
-    """Five frames a second, compared with a photo of each of the six."""
+def catalog(poker: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Five frames a second, and a photo of each of the six."""
     catalog = facelake.open_catalog(tmp_path_factory.mktemp("catalogs") / "poker")
     report = catalog.ingest(poker / "friends_poker.mp4", sample_fps=5, workers=2, progress=False)
     assert report.n_failed == 0
     gallery = catalog.enrol(poker / "refs", progress=False)
     assert len(gallery.identities) == 6
-    return catalog.match(gallery)
+    return catalog
+
+
+@pytest.fixture(scope="module")
+def scores(catalog: Catalog) -> Scores:
+    return catalog.match()
+
+
+@pytest.fixture(scope="module")
+def compared(
+    poker: Path, catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> SpanComparison:
+    """The spans beside those of every frame with every face embedded."""
+    dense = facelake.open_catalog(tmp_path_factory.mktemp("catalogs") / "dense")
+    clip = str(poker / "friends_poker.mp4")
+    dense.ingest(clip, every_frame=True, embed="all", workers=2, progress=False)
+    question = Question(catalog.gallery(), 0.30)
+    return compare_answers(question, catalog.path, dense.path, plan_footage((clip,), None))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +144,20 @@ def f1_of(spans: Spans, truth: Path) -> float:
 
 def test_the_spans_are_those_of_the_truth(spans: Spans, shared: Path) -> None:
     assert f1_of(spans, shared / "TRUTH.csv") >= LEAST_F1
+
+
+def test_five_frames_a_second_know_to_the_frame_when_a_face_comes_or_goes(
+    compared: SpanComparison,
+) -> None:
+    edges = compared.edges
+    assert edges["face"].n_edges >= 15
+    assert edges["face"].share == 1.0
+    assert edges["video"].share == 1.0
+
+
+def test_a_third_of_the_embeddings_give_the_spans_of_all(compared: SpanComparison) -> None:
+    assert compared.seconds.f1 is not None
+    assert compared.seconds.f1 >= 0.95
 
 
 def test_the_projects_own_scorer_reads_the_csv_and_agrees(

@@ -1,10 +1,12 @@
-"""Which frames both sides look at."""
+"""Which videos a benchmark is about, and which of their frames to look at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from facelake.errors import SourceError, VideoError
 
@@ -21,6 +23,10 @@ class Film:
         Number of the video stream in its container.
     duration_s
         Length of the footage, in seconds.
+    n_frames
+        Frames it holds.
+    frame_s
+        How long one of them is usually shown, in seconds.
     pts
         Presentation times of the frames to look at, in units of the stream, increasing.
     """
@@ -28,6 +34,8 @@ class Film:
     path: str
     stream: int
     duration_s: float
+    n_frames: int
+    frame_s: float
     pts: list[int]
 
 
@@ -41,15 +49,23 @@ class Footage:
         What both sides look at.
     left_out
         Path → why neither side looks at it.
+    sample_fps
+        Frames looked at a second, at most; ``None`` is every frame.
     """
 
     films: tuple[Film, ...]
     left_out: dict[str, str]
+    sample_fps: float | None = None
 
     @property
     def n_frames(self) -> int:
         """Frames to look at."""
         return sum(len(film.pts) for film in self.films)
+
+    @property
+    def n_source_frames(self) -> int:
+        """Frames that the videos hold."""
+        return sum(film.n_frames for film in self.films)
 
     @property
     def duration_s(self) -> float:
@@ -58,7 +74,9 @@ class Footage:
 
 
 def plan_footage(sources: Iterable[str | Path], sample_fps: float | None) -> Footage:
-    """The videos of files, folders and globs, with the frames that facelake's sampling takes.
+    """The videos of files, folders and globs, with the frames that facelake's sampling starts from.
+
+    Frames that facelake looks at later, where it doubts, are not among them.
 
     Left out are files that cannot be read, copies of others (facelake would look at them once)
     and files without times, where a frame of one side cannot be told to be the other's.
@@ -88,15 +106,23 @@ def plan_footage(sources: Iterable[str | Path], sample_fps: float | None) -> Foo
             f"{path_}: a benchmark needs a video whose frames have times, but {reason}; "
             "name other videos"
         )
-    return Footage(tuple(films), left_out)
+    return Footage(tuple(films), left_out, sample_fps)
 
 
 def _plan_film(path: Path, sample_fps: float | None) -> Film:
     from facelake.video import index_video, plan_stretches
 
     index = index_video(path)
-    if not index.facts.n_frames:
+    facts = index.facts
+    if not facts.n_frames:
         raise VideoError(f"{path}: its frames carry no times")
     stretches = plan_stretches(index, sample_fps)
-    pts = [int(pts) for stretch in stretches for pts in stretch.want_pts]
-    return Film(str(path), index.facts.stream, index.facts.duration_s, pts)
+    shown_s = np.diff(index.pts, append=facts.end_pts) * float(facts.time_base)
+    return Film(
+        path=str(path),
+        stream=facts.stream,
+        duration_s=facts.duration_s,
+        n_frames=len(index.pts),
+        frame_s=float(np.median(shown_s)),
+        pts=[int(pts) for stretch in stretches for pts in stretch.want_pts],
+    )

@@ -1,4 +1,4 @@
-"""What a benchmark came to: its runs, their medians and ratios, and how people read them."""
+"""What a benchmark came to: its runs, their medians and ratios."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from facelake.bench.parity import MIN_IOU, Parity
+from facelake.bench.looks import Looks
+from facelake.bench.parity import Parity
 from facelake.bench.peer import STAGES
+from facelake.bench.spans import SpanComparison
 
-FACELAKE = "facelake"
 PEERS = {"insightface_default_threads": 0, "insightface_one_thread": 1}
 """The peer's two ways to run → threads of each onnxruntime session; 0 is its own choice."""
-_LABELS = {
-    "insightface_default_threads": "insightface, default threads",
-    "insightface_one_thread": "insightface, one thread",
-}
+FACELAKE = "facelake"
+"""facelake over the frames of `PEERS`, with every face embedded."""
+FLOOR = "floor"
+"""onnxruntime alone, for the calls of `FACELAKE`."""
+SAMPLED_PEER = "insightface_sampled"
+"""The faster of `PEERS` at the rate of `FACELAKE_DEFAULT`."""
+FACELAKE_DEFAULT = "facelake_default"
+"""facelake as it comes."""
 
 
 @dataclass(frozen=True)
@@ -26,38 +31,52 @@ class Run:
     Attributes
     ----------
     side
-        `FACELAKE` or one of `PEERS`.
+        One of the names above.
+    label
+        The side as people call it.
+    sample_fps
+        Frames looked at a second, at most; ``None`` is every frame.
     n_workers
         Processes that looked at frames.
+    n_source_frames
+        Frames that the videos hold, looked at or not.
     n_frames, n_faces
         Looked at and found.
     start_s, work_s
-        Seconds of wall time until the models were ready, and from then on.
+        Seconds of wall time from the start of its process until the models were ready, and from
+        then on.
+    first_row_s
+        Seconds from the call of ingest until the first faces were written; ``None`` for all but
+        facelake.
     stage_s
-        Stage → seconds, summed over the workers.
+        Stage → seconds, summed over the workers; empty for the floor.
     largest_bytes, together_bytes
         Peak resident memory of the largest process, and of all of them at one instant.
     """
 
     side: str
+    label: str
+    sample_fps: float | None
     n_workers: int
+    n_source_frames: int
     n_frames: int
     n_faces: int
     start_s: float
     work_s: float
+    first_row_s: float | None
     stage_s: dict[str, float]
     largest_bytes: int
     together_bytes: int
 
     @property
-    def label(self) -> str:
-        """The side as people call it."""
-        return _LABELS.get(self.side) or f"facelake, {_count(self.n_workers, 'worker')}"
-
-    @property
     def frames_per_s(self) -> float:
         """Frames looked at in a second of wall time, start-up left out."""
         return self.n_frames / self.work_s
+
+    @property
+    def source_frames_per_s(self) -> float:
+        """Frames of the videos got over in a second of wall time, start-up left out."""
+        return self.n_source_frames / self.work_s
 
     @property
     def other_s(self) -> float:
@@ -88,18 +107,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """How fast both sides were, on what, and whether they saw the same.
+    """How fast all sides were, on what, and whether they saw the same.
 
     Attributes
     ----------
     sources
         As they were named.
     left_out
-        Path → why neither side looked at it.
-    n_videos, n_frames, duration_s
-        The footage: videos, frames to look at, seconds.
-    sample_fps
-        Frames looked at a second; ``None`` is every frame.
+        Path → why no side looked at it.
+    n_videos, n_source_frames, duration_s
+        The footage: videos, their frames, seconds.
     det_size, pack
         Side of the detector's input in pixels, and the models.
     cpu, n_cores
@@ -107,19 +124,23 @@ class BenchResult:
     versions
         Library → version.
     decoders
-        What facelake decoded with → how many videos.
+        What facelake decoded with, over the frames of `PEERS` → how many videos.
     runs
-        In the order in which they ran, each side as often as the others.
+        In the order in which they ran, each side as often as the others; `SAMPLED_PEER` and
+        `FACELAKE_DEFAULT` only where not one rate alone was asked for.
     parity
-        Of the last run of the peer and of facelake.
+        Of the last run of the faster peer and of `FACELAKE`.
+    looks
+        What `FACELAKE_DEFAULT` looked at; ``None`` where it did not run.
+    spans
+        Spans of `FACELAKE_DEFAULT` beside those of `FACELAKE`; ``None`` without a gallery.
     """
 
     sources: tuple[str, ...]
     left_out: dict[str, str]
     n_videos: int
-    n_frames: int
+    n_source_frames: int
     duration_s: float
-    sample_fps: float | None
     det_size: int
     pack: str
     cpu: str
@@ -128,6 +149,13 @@ class BenchResult:
     decoders: dict[str, int]
     runs: tuple[Run, ...]
     parity: Parity
+    looks: Looks | None = None
+    spans: SpanComparison | None = None
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that ran, in this order."""
+        return tuple(dict.fromkeys(run.side for run in self.runs))
 
     @property
     def peer(self) -> str:
@@ -135,18 +163,27 @@ class BenchResult:
         return faster_peer(self.runs)
 
     @property
-    def ratio(self) -> Spread:
-        """Frames a second of facelake over the peer's, run by run."""
-        pairs = zip(self.of(FACELAKE), self.of(self.peer), strict=True)
-        return Spread.of(ours.frames_per_s / peers.frames_per_s for ours, peers in pairs)
+    def speedups(self) -> dict[str, Spread]:
+        """How many times less wall time facelake takes than insightface, turn by turn.
+
+        ``same_frames``: both over the same frames, against the faster peer. Where facelake ran
+        as it comes, too: ``default``: that against the faster peer; ``default_same_rate``: that
+        against the peer at the same rate.
+        """
+        found = {"same_frames": self._wall_ratio(self.peer, FACELAKE)}
+        if FACELAKE_DEFAULT in self.sides:
+            found["default"] = self._wall_ratio(self.peer, FACELAKE_DEFAULT)
+            found["default_same_rate"] = self._wall_ratio(SAMPLED_PEER, FACELAKE_DEFAULT)
+        return found
+
+    @property
+    def over_floor(self) -> Spread:
+        """Wall time of `FACELAKE` over that of the floor, turn by turn; 1 cannot be beaten."""
+        return self._wall_ratio(FACELAKE, FLOOR)
 
     def of(self, side: str) -> list[Run]:
         """The runs of a side, in order."""
         return _of(self.runs, side)
-
-    def frames_per_s(self, side: str) -> Spread:
-        """Frames a second of a side."""
-        return Spread.of(run.frames_per_s for run in self.of(side))
 
     def stages(self, side: str) -> dict[str, float]:
         """Stage → worker seconds of a side, the median over its runs, ``other`` included."""
@@ -156,108 +193,53 @@ class BenchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, in types that JSON has; seconds and bytes."""
-        sides = {
-            side: {
-                "frames_per_s": asdict(self.frames_per_s(side)),
-                "start_s": statistics.median(run.start_s for run in self.of(side)),
-                "stage_s": self.stages(side),
-                "largest_bytes": max(run.largest_bytes for run in self.of(side)),
-                "together_bytes": max(run.together_bytes for run in self.of(side)),
-            }
-            for side in (*PEERS, FACELAKE)
-        }
         return asdict(self) | {
             "sources": list(self.sources),
             "runs": [
-                asdict(run) | {"frames_per_s": run.frames_per_s, "other_s": run.other_s}
+                asdict(run)
+                | {
+                    "frames_per_s": run.frames_per_s,
+                    "source_frames_per_s": run.source_frames_per_s,
+                    "other_s": run.other_s,
+                }
                 for run in self.runs
             ],
-            "sides": sides,
+            "sides": {side: self._side_to_dict(side) for side in self.sides},
             "peer": self.peer,
-            "ratio": asdict(self.ratio),
+            "speedups": {name: asdict(spread) for name, spread in self.speedups.items()},
+            "over_floor": asdict(self.over_floor),
             "parity": asdict(self.parity) | {"share_found": self.parity.share_found},
+            "spans": self.spans.to_dict() if self.spans else None,
         }
 
     def __str__(self) -> str:
-        parts = (self._say_what(), self._say_speed(), self._say_stages(), self._say_parity())
-        return "\n\n".join("\n".join(part) for part in parts)
+        from facelake.bench.report import say_result
 
-    # For people ---------------------------------------------------------------------------------
+        return say_result(self)
 
-    def _say_what(self) -> list[str]:
-        frames = (
-            "every frame" if self.sample_fps is None else f"{self.sample_fps:g} frames a second"
-        )
-        decoders = ", ".join(
-            f"{name} ({_count(n, 'video')})" for name, n in sorted(self.decoders.items())
-        )
-        n_runs = _count(len(self.of(FACELAKE)), "run")
-        return [
-            f"{', '.join(self.sources)}: {_count(self.n_videos, 'video')}, "
-            f"{self.duration_s:.1f} s, {self.n_frames:,} frames ({frames})",
-            *(f"  left out: {path}: {reason}" for path, reason in self.left_out.items()),
-            f"{self.cpu}, {_count(self.n_cores, 'core')}, no GPU used; {n_runs} of each, in turns",
-            f"pack {self.pack}, detector input {self.det_size}×{self.det_size}; "
-            + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
-            f"insightface's frames are decoded by PyAV, facelake's by {decoders}",
-        ]
+    def _side_to_dict(self, side: str) -> dict[str, Any]:
+        runs = self.of(side)
+        first_row_s = [run.first_row_s for run in runs if run.first_row_s is not None]
+        return {
+            "label": runs[0].label,
+            "sample_fps": runs[0].sample_fps,
+            "frames_per_s": asdict(Spread.of(run.frames_per_s for run in runs)),
+            "source_frames_per_s": asdict(Spread.of(run.source_frames_per_s for run in runs)),
+            "start_s": statistics.median(run.start_s for run in runs),
+            "first_row_s": statistics.median(first_row_s) if first_row_s else None,
+            "stage_s": self.stages(side) if side != FLOOR else None,
+            "largest_bytes": max(run.largest_bytes for run in runs),
+            "together_bytes": max(run.together_bytes for run in runs),
+        }
 
-    def _say_speed(self) -> list[str]:
-        rows = [["", "frames/s", "frames", "faces", "start-up", "peak memory", "together"]]
-        for side in (*PEERS, FACELAKE):
-            runs = self.of(side)
-            rows.append(
-                [
-                    runs[0].label,
-                    self.frames_per_s(side).say(1),
-                    f"{runs[-1].n_frames:,}",
-                    f"{runs[-1].n_faces:,}",
-                    f"{statistics.median(run.start_s for run in runs):.1f} s",
-                    f"{max(run.largest_bytes for run in runs) / 1e6:,.0f} MB",
-                    f"{max(run.together_bytes for run in runs) / 1e6:,.0f} MB",
-                ]
-            )
-        return [
-            *_aligned(rows),
-            "Frames/s without the start-up: median (lowest–highest). Peak memory is the largest "
-            "process's, together all processes' of that side.",
-            "",
-            f"facelake is {self.ratio.say(2)} times as fast as {self.of(self.peer)[0].label}, "
-            "the faster of insightface's two",
-        ]
+    def _wall_ratio(self, side: str, other: str) -> Spread:
+        pairs = zip(self.of(side), self.of(other), strict=True)
+        return Spread.of(one.work_s / another.work_s for one, another in pairs)
 
-    def _say_stages(self) -> list[str]:
-        rows = [["worker seconds", *STAGES, "other"]]
-        for side in (self.peer, FACELAKE):
-            seconds = self.stages(side)
-            total = sum(seconds.values())
-            cells = [f"{spent:.2f} ({spent / total:.0%})" for spent in seconds.values()]
-            rows.append([self.of(side)[0].label, *cells])
-        return [
-            *_aligned(rows),
-            "Median over the runs, summed over the workers; other is indexing, linking tracks, "
-            "passing work on and waiting.",
-        ]
 
-    def _say_parity(self) -> list[str]:
-        seen = self.parity
-        alone = seen.n_frames_peer_only + seen.n_frames_facelake_only
-        lines = [
-            f"same frames: {seen.n_frames_both:,} looked at by both, {alone:,} by one alone",
-            f"same faces:  insightface {seen.n_faces_peer:,}, facelake {seen.n_faces_facelake:,} "
-            f"({seen.n_faces_facelake - seen.n_faces_peer:+,})",
-        ]
-        if seen.share_found is not None:
-            lines[-1] += (
-                f"; {seen.n_matched:,} of insightface's ({seen.share_found:.2%}) found at "
-                f"IoU ≥ {MIN_IOU}"
-            )
-        if seen.cosine_median is not None and seen.cosine_p01 is not None:
-            lines.append(
-                f"embeddings:  cosine {seen.cosine_median:.4f} on the median, "
-                f"{seen.cosine_p01:.4f} at the first percentile"
-            )
-        return lines
+def say_rate(sample_fps: float | None) -> str:
+    """How many frames are looked at, in words."""
+    return "every frame" if sample_fps is None else f"{sample_fps:g} frames a second"
 
 
 def faster_peer(runs: Sequence[Run]) -> str:
@@ -270,19 +252,3 @@ def faster_peer(runs: Sequence[Run]) -> str:
 
 def _of(runs: Iterable[Run], side: str) -> list[Run]:
     return [run for run in runs if run.side == side]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

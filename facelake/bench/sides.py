@@ -1,71 +1,126 @@
-"""One pass over the footage by either side, measured from outside, and what each saw."""
+"""One pass over the footage by one side, measured from outside."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from facelake.bench.floor import Calls, FloorJob, gather_calls, share_out
 from facelake.bench.footage import Footage
 from facelake.bench.machine import MemoryWatch
-from facelake.bench.parity import Parity, Seen, compare_seen
-from facelake.bench.peer import STAGES, Job, read_seen
-from facelake.bench.result import FACELAKE, PEERS, Run
-from facelake.errors import EngineError, VideoError
-from facelake.schema import IngestSettings, unpack_embeddings
-
-if TYPE_CHECKING:
-    from facelake.catalog import Catalog
-    from facelake.lake import Lake
+from facelake.bench.own import OwnJob
+from facelake.bench.peer import STAGES, Job
+from facelake.bench.process import run_python, run_together
+from facelake.bench.result import (
+    FACELAKE,
+    FACELAKE_DEFAULT,
+    FLOOR,
+    PEERS,
+    SAMPLED_PEER,
+    Run,
+    faster_peer,
+)
+from facelake.errors import VideoError
+from facelake.schema import IngestSettings
+from facelake.words import counted
 
 _PEER = "from facelake.bench.peer import main; main()"
+_OWN = "from facelake.bench.own import main; main()"
+_FLOOR = "from facelake.bench.floor import main; main()"
+_PEER_LABELS = {0: "insightface, default threads", 1: "insightface, one thread"}
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is the same for every run.
+class Sampled:
+    """The frames that default settings start from.
 
     Attributes
     ----------
     footage
-        Videos and the frames of them to look at.
+        Videos, with the frames of the sampling grid.
     settings
-        Sampling, detector size and thresholds.
+        facelake's.
+    """
+
+    footage: Footage
+    settings: IngestSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is the same for every turn.
+
+    Attributes
+    ----------
+    footage
+        Videos and the frames of them that insightface and facelake look at alike.
+    settings
+        facelake's, with which it looks at these frames and embeds every face.
     pack
         Name or folder of a model pack.
     workers
         facelake's worker processes.
+    default
+        facelake as it comes; ``None`` leaves that out.
     """
 
     footage: Footage
     settings: IngestSettings
     pack: str | Path
     workers: int
+    default: Sampled | None = None
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Who runs in each turn, in this order."""
+        same = (*PEERS, FACELAKE, FLOOR)
+        return (*same, SAMPLED_PEER, FACELAKE_DEFAULT) if self.default else same
 
 
-def run_peer(plan: Plan, side: str, folder: Path) -> Run:
-    """Let insightface look in a fresh process, so that memory and threads are its own.
+def run_side(plan: Plan, side: str, folder: Path, done: Sequence[Run]) -> Run:
+    """Let one side look.
+
+    Parameters
+    ----------
+    folder
+        Of all sides; each has a folder of its own in it, empty before.
+    done
+        The runs so far.
+    """
+    own = folder / side
+    if side in PEERS:
+        return run_peer(plan, plan.footage, side, PEERS[side], own)
+    if side == FACELAKE:
+        return run_facelake(plan, plan.footage, side, plan.settings, own)
+    if side == FLOOR:
+        return run_floor(plan, catalog_of(folder, FACELAKE), own)
+    assert plan.default is not None
+    if side == SAMPLED_PEER:
+        threads = PEERS[faster_peer(done[: len(PEERS)])]  # of the first turn, so that it stays
+        return run_peer(plan, plan.default.footage, side, threads, own)
+    return run_facelake(plan, plan.default.footage, side, plan.default.settings, own)
+
+
+def run_peer(plan: Plan, footage: Footage, side: str, threads: int, folder: Path) -> Run:
+    """Let insightface look at the footage's frames.
 
     Raises
     ------
     EngineError
-        The process fails; its last words are told.
+        Its process fails; its last words are told.
     """
     from facelake.faces import find_pack
 
     pack = find_pack(plan.pack)
     job = Job(
-        films=plan.footage.films,
+        films=footage.films,
         detector=str(pack.detector),
         embedder=str(pack.embedder),
-        threads=PEERS[side],
+        threads=threads,
         det_size=plan.settings.det_size,
         det_threshold=plan.settings.det_threshold,
         nms_iou=plan.settings.nms_iou,
@@ -73,75 +128,109 @@ def run_peer(plan: Plan, side: str, folder: Path) -> Run:
         asked_at=time.time(),
     )
     job.save(folder / "job.json")
-    command = [sys.executable, "-W", "ignore", "-c", _PEER, str(folder / "job.json")]
     with MemoryWatch() as memory:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        words = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        raise EngineError(
-            f"insightface must run for a comparison, but its process failed ({words[-1]}); "
-            "facelake doctor says what is missing"
-        )
-    return _measured(side, 1, _told(folder), memory)
+        run_python(_PEER, folder / "job.json", who="insightface")
+    told = read_told(folder) | {"label": _PEER_LABELS[threads], "n_workers": 1}
+    return _measured(side, footage, told, memory)
 
 
-def run_facelake(plan: Plan, folder: Path) -> Run:
-    """Let facelake look with a fresh cluster, into a fresh catalog."""
-    settings = plan.settings
-    sampling: dict[str, Any] = (
-        {"every_frame": True}
-        if settings.sample_fps is None
-        else {"sample_fps": settings.sample_fps}
+def run_facelake(
+    plan: Plan, footage: Footage, side: str, settings: IngestSettings, folder: Path
+) -> Run:
+    """Let facelake look, into a fresh catalog.
+
+    Raises
+    ------
+    EngineError
+        Its process fails; its last words are told.
+    """
+    job = OwnJob(
+        sources=tuple(film.path for film in footage.films),
+        catalog=str(folder / "catalog"),
+        options=_options(settings)
+        # On the CPU, as the peer.
+        | {"pack": str(plan.pack), "device": "cpu", "workers": plan.workers},
+        out=str(folder / "told.json"),
+        asked_at=time.time(),
     )
-    catalog = _catalog(folder)
+    job.save(folder / "job.json")
     with MemoryWatch() as memory:
-        report = catalog.ingest(
-            *(film.path for film in plan.footage.films),
-            **sampling,
-            det_size=settings.det_size,
-            det_threshold=settings.det_threshold,
-            pack=plan.pack,
-            device="cpu",  # the peer's
-            workers=plan.workers,
-            progress=False,
-        )
-    videos = catalog.videos().to_pylist()
-    told = {
-        "start_s": report.start_s,
-        "work_s": report.work_s,
+        run_python(_OWN, folder / "job.json", who="facelake")
+    videos = _videos(folder / "catalog")
+    told = read_told(folder) | {
+        "label": f"facelake, {counted(plan.workers, 'worker')}",
+        "n_workers": plan.workers,
         "stage_s": {stage: sum(video[f"{stage}_s"] or 0.0 for video in videos) for stage in STAGES},
         "n_frames": sum(video["n_samples"] - video["n_undecodable"] for video in videos),
-        "n_faces": report.n_faces,
+        "n_faces": sum(video["n_faces"] for video in videos),
     }
-    return _measured(FACELAKE, plan.workers, told, memory)
+    return _measured(side, footage, told, memory)
 
 
-def compare_last(footage: Footage, peer_folder: Path, own_folder: Path) -> Parity:
-    """Whether the last runs in these folders saw the same."""
+def run_floor(plan: Plan, catalog: Path, folder: Path) -> Run:
+    """Let onnxruntime alone do the calls that filled a catalog, on as many cores.
 
-    def seen() -> Iterator[tuple[Seen, Seen]]:
-        lake = _lake(own_folder)
-        videos = lake.videos().to_pylist()
-        names = {path: video["video_id"] for video in videos for path in video["paths"]}
-        for number, film in enumerate(footage.films):
-            yield read_seen(peer_folder, number), _seen_in_lake(lake, names[film.path])
+    Raises
+    ------
+    EngineError
+        One of the processes fails; its last words are told.
+    """
+    gathered = gather_calls(
+        Calls(video["height"], video["width"], _n_decoded(video), video["n_faces"])
+        for video in _videos(catalog)
+        if _n_decoded(video)
+    )
+    jobs = []
+    for number, calls in enumerate(share_out(gathered, plan.workers)):
+        out = folder / f"told-{number}.json"
+        job = FloorJob(calls, asdict(plan.settings), str(plan.pack), str(out), time.time())
+        jobs.append(folder / f"job-{number}.json")
+        job.save(jobs[-1])
+    with MemoryWatch() as memory:
+        run_together(_FLOOR, jobs, who="onnxruntime alone")
+    answers = [json.loads((folder / f"told-{n}.json").read_text("utf-8")) for n in range(len(jobs))]
+    told = {
+        "label": f"onnxruntime alone, {len(jobs)} × one thread",
+        "n_workers": len(jobs),
+        "start_s": max(one["start_s"] for one in answers),
+        "work_s": max(one["work_s"] for one in answers),
+        "n_frames": sum(calls.n_frames for calls in gathered),
+        "n_faces": sum(calls.n_faces for calls in gathered),
+    }
+    return _measured(FLOOR, plan.footage, told, memory)
 
-    return compare_seen(seen())
+
+def catalog_of(folder: Path, side: str) -> Path:
+    """The catalog that one of facelake's sides filled last."""
+    return folder / side / "catalog"
 
 
-def versions_of(peer_folder: Path) -> dict[str, str]:
-    """Versions of the libraries that the peer's process loaded."""
-    versions: dict[str, str] = _told(peer_folder)["versions"]
-    return versions
+def read_told(folder: Path) -> dict[str, Any]:
+    """What a side's process said of itself."""
+    told: dict[str, Any] = json.loads((folder / "told.json").read_text("utf-8"))
+    return told
 
 
-def decoders_of(own_folder: Path) -> dict[str, int]:
-    """What facelake decoded with → how many videos."""
-    decoders: dict[str, int] = _catalog(own_folder).info()["decoders"]
-    return decoders
+def _options(settings: IngestSettings) -> dict[str, Any]:
+    """The options of `Catalog.ingest` that give these settings."""
+    options = asdict(settings)
+    del options["nms_iou"]  # every ingest's, and no option
+    sample_fps = options.pop("sample_fps")
+    return options | ({"every_frame": True} if sample_fps is None else {"sample_fps": sample_fps})
 
 
-def _measured(side: str, n_workers: int, told: dict[str, Any], memory: MemoryWatch) -> Run:
+def _videos(catalog: Path) -> list[dict[str, Any]]:
+    from facelake.lake import Lake
+
+    videos: list[dict[str, Any]] = Lake.open(catalog).videos().to_pylist()
+    return videos
+
+
+def _n_decoded(video: dict[str, Any]) -> int:
+    return int(video["n_samples"] - video["n_undecodable"])
+
+
+def _measured(side: str, footage: Footage, told: dict[str, Any], memory: MemoryWatch) -> Run:
     if not told["n_frames"]:
         raise VideoError(
             "a benchmark needs frames, but not one of these videos' frames could be decoded; "
@@ -149,41 +238,16 @@ def _measured(side: str, n_workers: int, told: dict[str, Any], memory: MemoryWat
         )
     return Run(
         side=side,
-        n_workers=n_workers,
+        label=told["label"],
+        sample_fps=footage.sample_fps,
+        n_workers=told["n_workers"],
+        n_source_frames=footage.n_source_frames,
         n_frames=told["n_frames"],
         n_faces=told["n_faces"],
         start_s=told["start_s"],
         work_s=told["work_s"],
-        stage_s=told["stage_s"],
+        first_row_s=told.get("first_row_s"),
+        stage_s=told.get("stage_s", {}),
         largest_bytes=memory.largest_bytes,
         together_bytes=memory.together_bytes,
     )
-
-
-def _told(peer_folder: Path) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((peer_folder / "told.json").read_text("utf-8"))
-    return told
-
-
-def _seen_in_lake(lake: Lake, video_id: str) -> Seen:
-    samples, faces = lake.read_video(video_id, lake.only_space())
-    decoded = np.array([status == "ok" for status in samples["status"].to_pylist()], bool)
-    boxes = faces["bbox_xyxy"].combine_chunks().flatten().to_numpy().reshape(len(faces), 4)
-    return Seen(
-        samples["pts"].to_numpy()[decoded],
-        faces["pts"].to_numpy(),
-        boxes,
-        unpack_embeddings(faces["embedding"]),
-    )
-
-
-def _catalog(own_folder: Path) -> Catalog:
-    from facelake.catalog import open_catalog
-
-    return open_catalog(own_folder / "catalog")
-
-
-def _lake(own_folder: Path) -> Lake:
-    from facelake.lake import Lake
-
-    return Lake.open(own_folder / "catalog")
