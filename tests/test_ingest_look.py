@@ -52,6 +52,7 @@ class Scene:
     cuts: tuple[int, ...] = ()
     still_from: int = 10**6  # from this frame on, only roles and cuts change the picture
     lost: frozenset[int] = frozenset()
+    grows_at: int = 10**6  # from this frame on the picture is higher
 
     def cast(self, pts: int) -> list[Role]:
         return [role for role in self.roles if role.begin <= pts < role.end]
@@ -82,9 +83,14 @@ class Scene:
 class FakeFrame:
     scene: Scene
     pts: int
+    width: int = 1
+
+    @property
+    def height(self) -> int:
+        return 1 if self.pts < self.scene.grows_at else 2
 
     def rgb(self) -> Image:
-        return np.array([[[self.pts] * 3]], np.uint8)
+        return np.full((self.height, self.width, 3), self.pts, np.uint8)
 
     def thumb(self) -> Image:
         return self.scene.thumb(self.pts)
@@ -124,6 +130,7 @@ class FakeEyes:
 
     def look(self, images: Sequence[Image]) -> list[list[Found]]:
         assert 1 <= len(images) <= self.batch
+        assert len({image.shape for image in images}) == 1
         found = []
         for image in images:
             pts = int(image[0, 0, 0])
@@ -559,6 +566,13 @@ def test_frames_looked_at_together_give_what_they_give_one_by_one(
         assert [face.embedding is None for face in one.faces] == [
             face.embedding is None for face in other.faces
         ]
+
+
+@pytest.mark.parametrize("grows_at", [1, 10, 37, 99])
+def test_frames_of_two_sizes_are_not_looked_at_together(grows_at: int) -> None:
+    scene = Scene((Role(0, 0, 100, 0),), grows_at=grows_at)
+    seen = examine(scene, 5, batch=4)
+    assert [look.pts for look in seen.looks] == [*range(0, 99, 5), 99]
 
 
 @given(scenes(), st.integers(1, 12))

@@ -256,7 +256,7 @@ def test_faces_outside_the_embedded_ones_and_of_other_tracks_are_not_between() -
     assert faces_between([0] * 3, range(3), [UNKNOWN] * 3).tolist() == []
 
 
-@pytest.mark.parametrize(("cosine", "asked"), [(0.49, [1]), (0.51, [])])
+@pytest.mark.parametrize(("cosine", "asked"), [(0.59, [1]), (0.61, [])])
 def test_who_is_alike_enough_vouches_for_who_is_between(cosine: float, asked: list[int]) -> None:
     other = np.array([cosine, np.sqrt(1 - cosine**2)])
     assert faces_between([0] * 3, range(3), [ANN, UNKNOWN, other]).tolist() == asked

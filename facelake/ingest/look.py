@@ -91,10 +91,12 @@ class Looker:
 
     Parameters
     ----------
-    frames
-        The video's frames.
+    reader, facts
+        The video's frames, and what its packets say of it.
+    settings
+        How much of it is looked at and embedded.
     eyes
-        What finds faces in them.
+        What finds and embeds faces.
     alive
         Called after each frame, to tell a watchdog that work goes on.
     cores
@@ -162,18 +164,16 @@ class Looker:
         waiting: list[Frame] = []
         anchor: Look | None = None
         for frame in frames:
-            like = waiting[-1] if waiting else anchor
-            if like is not None and self._unchanged(like, frame):
+            before = waiting[-1] if waiting else anchor
+            is_same = before is not None and self._unchanged(before, frame)
+            if is_same or len(waiting) == self._eyes.batch or _of_other_size(waiting, frame):
                 for anchor in self._look(waiting, DETECTED):
                     yield anchor
                 waiting.clear()
+            if is_same:
                 yield self._carry(anchor, frame)
-                continue
-            waiting.append(frame)
-            if len(waiting) >= self._eyes.batch:
-                for anchor in self._look(waiting, DETECTED):
-                    yield anchor
-                waiting.clear()
+            else:
+                waiting.append(frame)
         yield from self._look(waiting, DETECTED)
 
     def _unchanged(self, before: Look | Frame, frame: Frame) -> bool:
@@ -359,6 +359,11 @@ def _show_the_same(one: Look, other: Look) -> bool:
     if len(one.faces) != len(other.faces):
         return False
     return bool((match_boxes(one.boxes, other.boxes) >= 0).all())
+
+
+def _of_other_size(waiting: Sequence[Frame], frame: Frame) -> bool:
+    """Whether a frame cannot be looked at together with those that wait: some videos change."""
+    return any((one.height, one.width) != (frame.height, frame.width) for one in waiting)
 
 
 def _thumb(seen: Look | Frame) -> Image:

@@ -51,9 +51,11 @@ def choose_faces(
 
     Notes
     -----
-    With the defaults and `faces_between` at 0.5, 35 to 58 % of the faces of television footage at 5
-    samples a second are embedded. Scored by the nearest embedded face of their track, 1 to 3 % of
-    all faces fall on the other side of a threshold of 0.30 than by an embedding of their own.
+    With the defaults of this and of `faces_between`, 36 to 51 % of the faces of television footage
+    at 5 samples a second are embedded. Scored by the embedded face that stands for them, 1 to 3 %
+    of all faces fall on the other side of a threshold of 0.30 than by an embedding of their own;
+    the spans keep an F1 of 0.98 to 1.00 against every frame with every face embedded, and 0.89
+    where one photo a person leaves most scores at the threshold itself (0.95 with all embedded).
 
     Examples
     --------
@@ -83,7 +85,7 @@ def faces_between(
     time_s: npt.ArrayLike,
     embedding: npt.ArrayLike,
     *,
-    min_cosine: float = 0.5,
+    min_cosine: float = 0.6,
 ) -> npt.NDArray[np.int64]:
     """Rows to embed next: halfway between two embedded neighbours that are not alike.
 
