@@ -234,7 +234,7 @@ class Catalog:
         return self._whole("samples", space)
 
     def faces(self, space: str | None = None) -> pa.Table:
-        """Every face of every video, with its embedding."""
+        """Every face of every video, with its embedding where it has one of its own."""
         return self._whole("faces", space)
 
     def tracks(self, space: str | None = None) -> pa.Table:
