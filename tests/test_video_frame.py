@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import av
 import numpy as np
 import numpy.typing as npt
@@ -116,6 +118,9 @@ def test_a_turned_frame_is_upright_in_every_respect(
         def __getattr__(self, name: str) -> object:
             return getattr(self._picture, name)
 
+    # FFmpeg's converter takes none but its own frames.
+    converter = SimpleNamespace(reformat=lambda frame, **kind: frame.reformat(**kind))
+    monkeypatch.setattr("facelake.media._reformatter", lambda: converter)
     stored = planar(gradient(120, 200))
     frame = Frame(0, Turned(stored))  # type: ignore[arg-type]
     upright = np.rot90(stored.to_ndarray(format="rgb24"), turn // 90)

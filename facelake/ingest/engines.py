@@ -37,9 +37,9 @@ class EnginePlugin(WorkerPlugin):
         self.threads = max(1, int(worker.state.nthreads))
         try:
             self.engine = self._open(batch=True)
+            _warm_up(self.engine)
         except FacelakeError as error:
             self.error = str(error)
-        _warm_up()
 
     def opened(self) -> FaceEngine:
         """The sessions.
@@ -110,8 +110,9 @@ class Eyes:
             self.n_second_looks += self._engine.detector.n_second - n_before
 
 
-def _warm_up() -> None:
-    """Have the first publishing import nothing: SciPy and pandas take a second of a short run."""
+def _warm_up(engine: FaceEngine) -> None:
+    """Have the first stretch and the first publishing import and allocate nothing."""
+    engine.bare_run(360, 640, 1, 1)
     boxes, vectors = np.eye(2, 4, 2), np.eye(2)
     link_tracks([0.0, 0.2], boxes, vectors)
     pa.table({"nothing": [None]})
