@@ -13,7 +13,7 @@ import pyarrow as pa
 from facelake.catalog import Catalog
 from facelake.cli.common import DONE, FAILED, catalog_option, emit, quiet_option
 from facelake.errors import FacelakeError
-from facelake.words import clock
+from facelake.words import clock, counted
 
 _KIND = click.option(
     "--format",
@@ -222,7 +222,8 @@ def _say(told: dict[str, Any]) -> str:
             ("  licence", facts["licence"]),
             ("  enrolled", _people(told["enrolled"].get(space, {}))),
         ]
-    rows += [("slower", f"{n:,} videos: {note}") for note, n in told["engine_notes"].items()]
+    for note, n_videos in told["engine_notes"].items():
+        rows.append(("slower", f"{counted(n_videos, 'video')}: {note}"))
     for trouble in told["troubles"]:
         rows.append((trouble["status"], f"{trouble['paths'][0]}: {trouble['error']}"))
     return "\n".join([str(told["catalog"]), *(f"  {name:10s}  {what}" for name, what in rows)])
