@@ -14,7 +14,7 @@ from facelake.errors import CatalogError, GalleryError
 from facelake.gallery import NOBODY
 from facelake.lake import Lake
 from facelake.match import score_identities
-from facelake.schema import SCORES, SPANS, SpanRules, unpack_embeddings
+from facelake.schema import REFINED, SCORES, SPANS, SpanRules, unpack_embeddings
 from facelake.spans import best_per_sample, find_spans
 
 _FACE_COLUMNS = ("face_id", "pts", "time_s", "embedded_face_id", "embedding")
@@ -261,7 +261,7 @@ def _spans_of(
         samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
     )
     # Samples added where something begins or ends lie closer than what was asked for.
-    regular_s = samples.filter(pc.field("source") != "refined")["time_s"].to_numpy()
+    regular_s = samples.filter(pc.field("source") != REFINED)["time_s"].to_numpy()
     period_s = float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
     spans = find_spans(
         time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()

@@ -33,6 +33,9 @@ DecoderName = Literal["auto", "decord", "pyav"]
 EmbedName = Literal["tracks", "all"]
 Device = Literal["auto", "cpu", "cuda"]
 
+# How an instant came to be examined: values of `SAMPLES`' column ``source``.
+DETECTED, REFINED, CARRIED, UNDECODED = "detected", "refined", "carried", "none"
+
 
 # Settings ---------------------------------------------------------------------------------------
 

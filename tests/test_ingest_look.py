@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from facelake.faces import Found
 from facelake.ingest import look as look_module
-from facelake.ingest.look import CARRIED, CARRY_S, DETECTED, REFINED, Look, Looker
-from facelake.schema import Face, IngestSettings, Stretch, VideoFacts
+from facelake.ingest.look import CARRY_S, Look, Looker
+from facelake.schema import CARRIED, DETECTED, REFINED, Face, IngestSettings, Stretch, VideoFacts
 
 Image = npt.NDArray[np.uint8]
 

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelake.ingest.look import CARRIED, DETECTED, REFINED, Look
+from facelake.ingest.look import Look
 from facelake.ingest.rows import face_rows, sample_rows
 from facelake.schema import (
+    CARRIED,
+    DETECTED,
     FACES,
+    REFINED,
     SAMPLES,
     Face,
     Stretch,

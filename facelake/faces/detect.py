@@ -144,21 +144,17 @@ class Detector:
         self, candidates: Detections, sure: Detections, image: npt.NDArray[np.uint8]
     ) -> bool:
         """Whether there may be a large face that the first pass is not sure of."""
-        weak = candidates.det_score < self.threshold
-        large = weak & (_areas(candidates.bbox_xyxy) >= _LARGE * image.shape[0] * image.shape[1])
-        return bool(large.any()) and bool(
-            _clear_of(candidates.bbox_xyxy[large], sure.bbox_xyxy, self.iou).any()
-        )
+        weak = candidates.take(np.flatnonzero(candidates.det_score < self.threshold))
+        large = weak.bbox_xyxy[_are_large(weak.bbox_xyxy, image)]
+        return bool(_clear_of(large, sure.bbox_xyxy, self.iou).any())
 
     def _look_for_large(self, image: npt.NDArray[np.uint8], sure: Detections) -> Detections:
         """The faces found so far, and large ones found at half the size beside them."""
         self.n_second += 1
         (candidates,) = self._look([image], _whole(self.size // 2))
         found = candidates.at_least(self.threshold).suppressed(self.iou)
-        large = _areas(found.bbox_xyxy) >= _LARGE * image.shape[0] * image.shape[1]
-        found = found.take(
-            np.flatnonzero(large & _clear_of(found.bbox_xyxy, sure.bbox_xyxy, self.iou))
-        )
+        is_new = _clear_of(found.bbox_xyxy, sure.bbox_xyxy, self.iou)
+        found = found.take(np.flatnonzero(is_new & _are_large(found.bbox_xyxy, image)))
         both = Detections(
             np.concatenate([sure.bbox_xyxy, found.bbox_xyxy]),
             np.concatenate([sure.det_score, found.det_score]),
@@ -328,9 +324,10 @@ def _whole(side: int) -> int:
     return -(-side // STRIDES[-1]) * STRIDES[-1]
 
 
-def _areas(boxes: Floats) -> Floats:
-    area: Floats = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    return area
+def _are_large(boxes: Floats, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Which boxes cover so much of the frame that the network may miss what is in them."""
+    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    return np.array(area >= _LARGE * image.shape[0] * image.shape[1], bool)
 
 
 def _clear_of(boxes: Floats, others: Floats, iou: float) -> npt.NDArray[np.bool_]:

@@ -53,8 +53,13 @@ class EnginePlugin(WorkerPlugin):
             raise EngineError(f"{socket.gethostname()}: {self.error}")
         return self.engine
 
-    def reopen(self) -> FaceEngine:
-        """The sessions made anew, for one frame and one face at a time.
+    def reopen(self, because: str) -> None:
+        """Make the sessions anew, for one frame and one face at a time from now on.
+
+        Parameters
+        ----------
+        because
+            What went wrong; the engine's note says so as long as it runs like this.
 
         Raises
         ------
@@ -62,8 +67,9 @@ class EnginePlugin(WorkerPlugin):
             They cannot be made.
         """
         with self.lock:
-            self.engine = self._open(batch=False)
-        return self.engine
+            engine = self._open(batch=False)
+            engine.note = f"one frame and one face at a time, because {because}"
+            self.engine = engine
 
     def _open(self, *, batch: bool) -> FaceEngine:
         return FaceEngine(

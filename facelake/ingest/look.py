@@ -20,12 +20,19 @@ import numpy.typing as npt
 
 from facelake.faces import Found
 from facelake.ingest.ahead import ReadAhead
-from facelake.schema import Face, IngestSettings, Stretch, VideoFacts
+from facelake.schema import (
+    CARRIED,
+    DETECTED,
+    REFINED,
+    Face,
+    IngestSettings,
+    Stretch,
+    VideoFacts,
+)
 from facelake.tracks import choose_faces, faces_between, link_tracks, match_boxes, part_strangers
 from facelake.video import Frame, FrameReader, is_new_shot, same_picture
 
 Image = npt.NDArray[np.uint8]
-DETECTED, REFINED, CARRIED = "detected", "refined", "carried"
 CARRY_S = 1.0
 """A detection is carried over unchanged frames for less than this, in seconds."""
 # Chips wait until it is known which are worth an embedding. In a crowd they are too many to keep

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import facelake
-from facelake.ingest.look import CARRIED, REFINED
 from facelake.ingest.task import Published, SourceFile, Task, Video
 from facelake.lake import Lake, StagedStretch
 from facelake.schema import (
+    CARRIED,
     FACES,
+    REFINED,
     SAMPLES,
     TRACKS,
     VIDEOS,

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from facelake.ingest.look import REFINED, Look
+from facelake.ingest.look import Look
 from facelake.schema import (
     FACES,
+    REFINED,
     SAMPLES,
+    UNDECODED,
     Stretch,
     VideoFacts,
     face_id,
@@ -39,7 +41,7 @@ def sample_rows(facts: VideoFacts, stretch: Stretch, looks: Sequence[Look]) -> p
         "shown_s": np.concatenate([shown, np.zeros(len(lost))]),
         "n_faces": np.array([len(look.faces) for look in looks] + [0] * len(lost), np.int32),
         "status": np.array(["ok"] * len(pts) + ["undecodable"] * len(lost), object),
-        "source": np.array([look.source for look in looks] + ["none"] * len(lost), object),
+        "source": np.array([look.source for look in looks] + [UNDECODED] * len(lost), object),
         "new_shot": np.array([look.new_shot for look in looks] + [None] * len(lost), object),
     }
     return pa.table({name: column[order] for name, column in columns.items()}, schema=SAMPLES)

@@ -116,10 +116,8 @@ def _examine(
     try:
         return _examine_once(task, video, stretch, decoder, watchdog)
     except EngineError as error:
-        engine_plugin(task).reopen()
-        staged = _examine_once(task, video, stretch, decoder, watchdog)
-        staged.facts["engine_note"] = f"one frame and one face at a time, because {error}"
-        return staged
+        engine_plugin(task).reopen(str(error))
+        return _examine_once(task, video, stretch, decoder, watchdog)
 
 
 def _examine_once(

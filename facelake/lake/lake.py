@@ -332,7 +332,8 @@ class Lake:
     def _runs_of(self, video_id: str, space: str) -> list[str]:
         """The runs of a video in a space, densest first."""
         files = (self.root / "videos" / f"video_id={video_id}").glob("part-*.parquet")
-        rows = [conform(read_table(file), VIDEOS).to_pylist()[0] for file in sorted(files)]
+        told = [conform(read_table(file, _DENSITY.names), _DENSITY) for file in sorted(files)]
+        rows = [table.to_pylist()[0] for table in told]
         rows = [row for row in rows if row["space"] == space]
         rows.sort(key=_density, reverse=True)
         return [row["run"] for row in rows]
@@ -353,6 +354,14 @@ class Lake:
             lambda temporary: temporary.write_text(text, "utf-8"),
             scratch=scratch_folder(self.root),
         )
+
+
+_DENSITY = pa.schema(
+    [
+        VIDEOS.field(name)
+        for name in ("run", "space", "n_samples", "n_faces", "n_embedded", "created_utc")
+    ]
+)
 
 
 def _density(video: dict[str, Any]) -> tuple[int, int, datetime]:

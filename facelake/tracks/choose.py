@@ -9,6 +9,8 @@ them are taken too, by bisection, until the place is found where they differ.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -101,12 +103,8 @@ def faces_between(
     ndarray
         Increasing rows, int64; empty when nothing is left to ask.
     """
-    tracks, times, vectors = _arrays(track_id, time_s, embedding)
-    known = _known(vectors)
     asked: list[int] = []
-    for rows in _by_track(tracks, times):
-        at = np.flatnonzero(known[rows])
-        likeness = np.einsum("nd,nd->n", vectors[rows[at[:-1]]], vectors[rows[at[1:]]])
+    for rows, at, likeness in _neighbours(track_id, time_s, embedding):
         apart = (np.diff(at) > 1) & (likeness < min_cosine)
         asked.extend(rows[(at[:-1] + at[1:])[apart] // 2].tolist())
     return np.sort(np.array(asked, np.int64))
@@ -134,13 +132,9 @@ def part_strangers(
     ndarray
         Track of each face, shape ``(n,)``, int32, numbered from 0.
     """
-    tracks, times, vectors = _arrays(track_id, time_s, embedding)
-    known = _known(vectors)
-    parted = np.zeros(len(tracks), np.int32)
+    parted = np.zeros(len(np.asarray(track_id)), np.int32)
     n_tracks = 0
-    for rows in _by_track(tracks, times):
-        at = np.flatnonzero(known[rows])
-        likeness = np.einsum("nd,nd->n", vectors[rows[at[:-1]]], vectors[rows[at[1:]]])
+    for rows, at, likeness in _neighbours(track_id, time_s, embedding):
         begins = np.zeros(len(rows), np.int32)
         begins[at[1:][likeness < min_cosine]] = 1
         parted[rows] = n_tracks + np.cumsum(begins)
@@ -194,19 +188,15 @@ def _nearest(
     return nearest
 
 
-def _arrays(
+def _neighbours(
     track_id: npt.ArrayLike, time_s: npt.ArrayLike, embedding: npt.ArrayLike
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    return (
-        np.asarray(track_id, np.int64),
-        np.asarray(time_s, np.float64),
-        np.asarray(embedding, np.float32),
-    )
-
-
-def _known(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Which faces are embedded."""
-    return np.array(~np.isnan(vectors).any(axis=1), bool)
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+    """Each track's rows in order of time, which places are embedded, and their cosines in turn."""
+    vectors = np.asarray(embedding, np.float32)
+    known = np.array(~np.isnan(vectors).any(axis=1), bool)
+    for rows in _by_track(np.asarray(track_id, np.int64), np.asarray(time_s, np.float64)):
+        at = np.flatnonzero(known[rows])
+        yield rows, at, np.einsum("nd,nd->n", vectors[rows[at[:-1]]], vectors[rows[at[1:]]])
 
 
 def _by_track(
