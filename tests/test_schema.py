@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from facelake import schema
 from facelake.schema import (
     CLIPS,
     EXEMPLARS,
@@ -35,6 +34,7 @@ from facelake.schema import (
     VideoFacts,
     conform,
     face_id,
+    nouns,
     pack_embeddings,
     stamp,
     unpack_embeddings,
@@ -78,7 +78,7 @@ def test_what_is_not_there_is_said_as_python_says_it() -> None:
 
 
 def test_the_examples_hold() -> None:
-    failed, tried = doctest.testmod(schema)
+    failed, tried = doctest.testmod(nouns)
     assert (failed, tried > 0) == (0, True)
 
 
