@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -61,3 +62,17 @@ def shared() -> Path:
     if folder is None:
         pytest.skip(f"shared: {why_no_shared()}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def scorer(shared: Path) -> ModuleType:
+    """The scorer of spans that lies beside the clips; only for tests marked ``shared``."""
+    path = shared.parent / "tools" / "score_spans.py"
+    if not path.is_file():
+        pytest.skip("shared: no tools/score_spans.py beside the clips")
+    spec = importlib.util.spec_from_file_location("score_spans", path)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool

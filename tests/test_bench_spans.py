@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,44 +200,31 @@ def test_what_is_no_text_is_no_truth(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-def test_the_projects_own_scorer_agrees(shared: Path) -> None:
-    tool = load_scorer(shared)
+def test_the_projects_own_scorer_agrees(shared: Path, scorer: ModuleType) -> None:
     csv = shared / "TRUTH.csv"
     spans = [
         Span("friends_poker.mp4", name, 0.37 * step, 0.37 * step + 2.2)
         for step, name in enumerate(itertools.islice(itertools.cycle(PEOPLE), 70))
     ]
     agreement = read_truth(csv, collar_s=0.35).score(spans, ["friends_poker.mp4"])
-    wanted, ignored = tool.read_truth(csv, {"front", "angle"}, 0.35)
+    wanted, ignored = scorer.read_truth(csv, {"front", "angle"}, 0.35)
     hit = miss = false = 0
     for where in {("friends_poker", plain_key(name)) for name in PEOPLE}:
         got = {
             tick
             for one in spans
             if plain_key(one.identity) == where[1]
-            for tick in tool.ticks(one.start_s, one.end_s)
+            for tick in scorer.ticks(one.start_s, one.end_s)
         } - ignored[where]
         truth = wanted[where] - ignored[where]
         hit, miss = hit + len(truth & got), miss + len(truth - got)
         false += len(got - wanted[where])
     assert min(hit, miss, false) > 0
     seconds = (agreement.right_s, agreement.missed_s, agreement.false_s)
-    assert seconds == pytest.approx([count * tool.STEP_S for count in (hit, miss, false)])
+    assert seconds == pytest.approx([count * scorer.STEP_S for count in (hit, miss, false)])
 
 
 PEOPLE = ("Rachel", "Joey", "Monica", "Chandler", "Phoebe", "Ross", "Gunther")
-
-
-def load_scorer(shared: Path) -> ModuleType:
-    scorer = shared.parent / "tools" / "score_spans.py"
-    if not scorer.is_file():
-        pytest.skip("shared: no tools/score_spans.py beside the clips")
-    spec = importlib.util.spec_from_file_location("score_spans", scorer)
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
 
 
 # Both catalogs ------------------------------------------------------------------------------------

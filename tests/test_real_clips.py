@@ -6,12 +6,12 @@ The clips are film without a licence to pass on; they lie beside the repository 
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 import unicodedata
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import av
@@ -161,18 +161,10 @@ def test_a_third_of_the_embeddings_give_the_spans_of_all(compared: SpanCompariso
 
 
 def test_the_projects_own_scorer_reads_the_csv_and_agrees(
-    spans: Spans, shared: Path, tmp_path: Path
+    spans: Spans, shared: Path, scorer: ModuleType, tmp_path: Path
 ) -> None:
-    scorer = shared.parent / "tools" / "score_spans.py"
-    if not scorer.is_file():
-        pytest.skip("shared: no tools/score_spans.py beside the clips")
-    spec = importlib.util.spec_from_file_location("score_spans", scorer)
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    found = tool.read_spans(spans.to_csv(tmp_path / "spans.csv"))
-    wanted, ignored = tool.read_truth(shared / "TRUTH.csv", {"front", "angle"}, COLLAR_S)
+    found = scorer.read_spans(spans.to_csv(tmp_path / "spans.csv"))
+    wanted, ignored = scorer.read_truth(shared / "TRUTH.csv", {"front", "angle"}, COLLAR_S)
     n_right = n_wrong = 0
     for where in {where for where in {*wanted, *found} if where[0] == "friends_poker"}:
         right, got = wanted[where] - ignored[where], found[where] - ignored[where]
