@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from facelake.ingest import IngestReport, Tally, ingest_videos
 from facelake.ingest import engines as engines_module
 from facelake.ingest import loop as loop_module
 from facelake.ingest import work as work_module
+from facelake.ingest.engines import EnginePlugin
 from facelake.ingest.publish import publish_video
 from facelake.ingest.task import Published, SourceFile, Task, Video
 from facelake.ingest.work import index_file, look_at_stretch
@@ -947,3 +949,12 @@ def test_reading_a_file_that_killed_two_workers_is_not_tried_a_third_time(
         assert ("dies or hangs (tried 2 times" in indexed.error) == stopped
         assert indexed.content_id.startswith("unread:") == stopped
         assert not attempts.folder.exists()
+
+
+def test_sessions_made_anew_say_why_for_as_long_as_they_run_so(tmp_path: Path, pack: Path) -> None:
+    plugin = EnginePlugin(task_for(tmp_path / "tv", pack))
+    plugin.setup(SimpleNamespace(state=SimpleNamespace(nthreads=1)))
+    assert plugin.opened().note == ""
+    plugin.reopen("memory ran out")
+    assert plugin.opened().note == "one frame and one face at a time, because memory ran out"
+    assert (plugin.opened().detector.batch, plugin.opened().embedder.batch) == (1, 1)
