@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from facelake.atomic import replacing
 from facelake.errors import ExportError
-from facelake.lake import write_table
+from facelake.lake import save_table
 
 
 def write_tabular(table: pa.Table, path: str | Path, kind: str) -> Path:
@@ -24,9 +24,7 @@ def write_tabular(table: pa.Table, path: str | Path, kind: str) -> Path:
         The place is a folder or a device.
     """
     if kind == "parquet":
-        _refuse_device(Path(path))
-        write_table(table, Path(path), scratch=Path(path).parent)
-        return Path(path)
+        return write_file(path, lambda part: save_table(table, part))
     if kind == "json":
         text = to_json(table) + "\n"
         return write_file(path, lambda part: part.write_text(text, "utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,22 @@ import pytest
 from facelake.errors import CatalogError
 from facelake.lake import Lake, StagedStretch, Staging, write_table
 from facelake.lake import staging as staging_module
-from facelake.lake.staging import scratch_folder
-from facelake.schema import FACES, SAMPLES, pack_embeddings, with_embedding
+from facelake.lake.stores.store import LocalStore, Store, scratch_folder
+from facelake.schema import CHIPS, FACES, SAMPLES, pack_embeddings, with_embedding
 
 
 @pytest.fixture
-def staging(tmp_path: Path) -> Staging:
-    return Staging(tmp_path / "catalogs" / "tv", "news-01234567", "r1")
+def scratch(tmp_path: Path) -> Path:
+    return tmp_path / "catalogs" / ".staging" / "tv"
+
+
+@pytest.fixture
+def staging(scratch: Path) -> Staging:
+    return Staging(a_store(scratch), "news-01234567", "r1")
+
+
+def a_store(folder: Path) -> Store:
+    return LocalStore(folder, folder)
 
 
 def stretch(n_samples: int, **facts: str | int | float) -> StagedStretch:
@@ -51,14 +61,14 @@ def test_what_is_staged_is_read_in_order(staging: Staging) -> None:
     assert read[0].faces.schema.field("embedding").type == pa.binary(16)
 
 
-def test_a_later_process_finds_what_an_earlier_one_staged(staging: Staging, tmp_path: Path) -> None:
+def test_a_later_process_finds_what_an_earlier_one_staged(staging: Staging, scratch: Path) -> None:
     staging.put(0, stretch(4, mark="m"))
-    again = Staging(tmp_path / "catalogs" / "tv", "news-01234567", "r1")
+    again = Staging(a_store(scratch), "news-01234567", "r1")
     found = again.facts(0)
     assert found is not None
     assert found["mark"] == "m"
-    assert Staging(tmp_path / "catalogs" / "tv", "news-01234567", "r2").facts(0) is None
-    assert Staging(tmp_path / "catalogs" / "radio", "news-01234567", "r1").facts(0) is None
+    assert Staging(a_store(scratch), "news-01234567", "r2").facts(0) is None
+    assert Staging(a_store(scratch.with_name("radio")), "news-01234567", "r1").facts(0) is None
 
 
 def test_staging_twice_keeps_the_later(staging: Staging) -> None:
@@ -79,13 +89,13 @@ def test_nothing_of_it_lies_inside_the_catalog(tmp_path: Path) -> None:
 def test_a_stretch_that_was_cut_short_does_not_count(
     staging: Staging, monkeypatch: pytest.MonkeyPatch, n_written: int
 ) -> None:
-    written: list[Path] = []
+    written: list[str] = []
 
-    def crash(table: pa.Table, path: Path, **more: Any) -> None:
+    def crash(table: pa.Table, store: Store, name: str, **more: Any) -> None:
         if len(written) == n_written:
             raise KeyboardInterrupt
-        written.append(path)
-        write_table(table, path, **more)
+        written.append(name)
+        write_table(table, store, name, **more)
 
     monkeypatch.setattr(staging_module, "write_table", crash)
     with pytest.raises(KeyboardInterrupt):
@@ -94,9 +104,9 @@ def test_a_stretch_that_was_cut_short_does_not_count(
     assert staging.facts(0) is None
 
 
-def test_a_damaged_stretch_does_not_count(staging: Staging) -> None:
+def test_a_damaged_stretch_does_not_count(staging: Staging, scratch: Path) -> None:
     staging.put(0, stretch(3))
-    (part,) = staging.folder.glob("samples-*")
+    (part,) = scratch.glob("*/samples-*")
     part.write_bytes(part.read_bytes()[:-20])
     assert staging.facts(0) is None
 
@@ -109,8 +119,8 @@ def test_a_missing_stretch_is_an_error_unless_it_is_known(staging: Staging) -> N
     assert [len(one.samples) for one in staging.read(3, missing_ok=True)] == [1, 3]
 
 
-def test_clearing_removes_this_run_and_no_other(staging: Staging, tmp_path: Path) -> None:
-    other = Staging(tmp_path / "catalogs" / "tv", "news-01234567", "r2")
+def test_clearing_removes_this_run_and_no_other(staging: Staging, scratch: Path) -> None:
+    other = Staging(a_store(scratch), "news-01234567", "r2")
     other.put(0, stretch(1))
     staging.put(0, stretch(1))
     staging.begin(1, "session")
@@ -118,7 +128,33 @@ def test_clearing_removes_this_run_and_no_other(staging: Staging, tmp_path: Path
         staging.clear()
     assert staging.facts(0) is None
     assert other.facts(0) is not None
-    assert [p.name for p in staging.scratch.iterdir()] == ["news-01234567.r2"]
+    assert [p.name for p in scratch.iterdir()] == ["news-01234567.r2"]
+
+
+# Chips ------------------------------------------------------------------------------------------
+
+
+def with_chips(n_samples: int) -> StagedStretch:
+    rows = [{"face_id": "f0", "pts": 0, "picture": b"a picture", "format": "jpeg"}]
+    return replace(stretch(n_samples), chips=pa.Table.from_pylist(rows, CHIPS))
+
+
+def test_chips_are_staged_where_they_are_kept(staging: Staging) -> None:
+    staging.put(0, with_chips(1))
+    staging.put(1, stretch(2))
+    first, second = staging.read(2)
+    assert first.chips is not None
+    assert first.chips.schema.equals(CHIPS)
+    assert first.chips["picture"].to_pylist() == [b"a picture"]
+    assert second.chips is None
+
+
+def test_a_stretch_that_lost_its_chips_does_not_count(staging: Staging, scratch: Path) -> None:
+    staging.put(0, with_chips(1))
+    (part,) = scratch.glob("*/chips-*")
+    part.unlink()
+    assert staging.facts(0) is None
+    assert list(staging.read(1, missing_ok=True)) == []
 
 
 # Attempts ---------------------------------------------------------------------------------------
@@ -143,9 +179,9 @@ def test_attempts_of_an_earlier_session_do_not_count(staging: Staging) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"session": "today"}', "\x00"])
-def test_a_torn_marker_counts_as_none(staging: Staging, text: str) -> None:
+def test_a_torn_marker_counts_as_none(staging: Staging, scratch: Path, text: str) -> None:
     staging.begin(3, "today")
-    (marker,) = staging.folder.glob("attempts-*")
+    (marker,) = scratch.glob("*/attempts-*")
     marker.write_text(text)
     assert staging.begin(3, "today") == 0
 

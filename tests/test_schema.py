@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from facelake.schema import (
+    CHIPS,
     CLIPS,
     EXEMPLARS,
     FACES,
@@ -42,7 +43,7 @@ from facelake.schema import (
     with_embedding,
 )
 
-TABLES = [VIDEOS, SAMPLES, FACES, TRACKS, EXEMPLARS, SCORES, SPANS, CLIPS]
+TABLES = [VIDEOS, SAMPLES, FACES, TRACKS, CHIPS, EXEMPLARS, SCORES, SPANS, CLIPS]
 
 
 # Importing --------------------------------------------------------------------------------------
@@ -107,13 +108,23 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], reaso
 
 
 def test_settings_are_written_and_read_back() -> None:
-    settings = IngestSettings(sample_fps=None, det_size=320, embed="all", refine=False)
-    assert IngestSettings(**json.loads(settings.to_json())) == settings
+    for chips in (False, True):
+        settings = IngestSettings(None, det_size=320, embed="all", refine=False, chips=chips)
+        assert IngestSettings(**json.loads(settings.to_json())) == settings
 
 
 def test_equal_settings_are_written_alike() -> None:
     assert IngestSettings(sample_fps=2.5).to_json() == IngestSettings(sample_fps=2.5).to_json()
-    assert list(json.loads(IngestSettings().to_json())) == sorted(asdict(IngestSettings()))
+    with_chips = IngestSettings(chips=True)
+    assert list(json.loads(with_chips.to_json())) == sorted(asdict(with_chips))
+
+
+def test_settings_without_chips_are_written_as_before_there_were_chips() -> None:
+    # What facelake 0.1.0 wrote; it is part of the names of runs in people's catalogs.
+    assert IngestSettings().to_json() == (
+        '{"decoder": "auto", "det_size": 640, "det_threshold": 0.5, "embed": "tracks", '
+        '"nms_iou": 0.4, "refine": true, "sample_fps": 5.0}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,5 +326,5 @@ def test_an_older_table_gets_the_columns_it_did_not_write_as_nulls() -> None:
 
 def test_a_stamp_tells_the_version_and_more() -> None:
     metadata = stamp(SAMPLES, space="s").metadata
-    assert json.loads(metadata[b"facelake"]) == {"schema_version": 1, "space": "s"}
+    assert json.loads(metadata[b"facelake"]) == {"schema_version": 2, "space": "s"}
     assert stamp(SAMPLES).remove_metadata() == SAMPLES

@@ -7,7 +7,6 @@ made of the video and the run, so that a run that was interrupted finds its own 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from facelake.errors import CatalogError
-from facelake.lake.files import read_facts, read_table, write_table
+from facelake.lake.files import MissingPartError, PartReader, read_facts, read_table, write_table
+from facelake.lake.stores.store import Store, open_stores
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,14 @@ class StagedStretch:
         Rows of the tables of these names.
     facts
         Numbers and words about the work: decoder, provider, seconds by stage …
+    chips
+        Rows of the table of this name; ``None`` where they are not kept.
     """
 
     samples: pa.Table
     faces: pa.Table
     facts: dict[str, str | int | float]
+    chips: pa.Table | None = None
 
 
 class Staging:
@@ -40,32 +43,43 @@ class Staging:
 
     Parameters
     ----------
-    root
-        The catalog's folder.
+    store
+        Where the catalog's unfinished work lies.
     video_id, run
         Whose stretches.
     """
 
-    def __init__(self, root: Path, video_id: str, run: str) -> None:
-        self.scratch = scratch_folder(root)
-        self.folder = self.scratch / f"{video_id}.{run}"
+    def __init__(self, store: Store, video_id: str, run: str) -> None:
+        self._store = store
+        self._folder = f"{video_id}.{run}"
+
+    @classmethod
+    def open(cls, root: str | Path, video_id: str, run: str) -> Staging:
+        """That of a catalog's place; the catalog itself is not read."""
+        return cls(open_stores(root)[1], video_id, run)
+
+    @property
+    def where(self) -> str:
+        """How a person would call this place."""
+        return self._store.where(self._folder)
 
     def put(self, number: int, stretch: StagedStretch) -> None:
         """Stage a stretch; its samples are written last and make it count."""
-        write_table(stretch.faces, self._path("faces", number), scratch=self.scratch)
-        write_table(
-            stretch.samples, self._path("samples", number), scratch=self.scratch, **stretch.facts
-        )
+        if stretch.chips is not None:
+            write_table(stretch.chips, self._store, self._name("chips", number))
+        write_table(stretch.faces, self._store, self._name("faces", number))
+        facts = stretch.facts | {"has_chips": int(stretch.chips is not None)}
+        write_table(stretch.samples, self._store, self._name("samples", number), **facts)
 
     def facts(self, number: int) -> dict[str, str | int | float] | None:
         """The facts of a staged stretch; ``None`` when it is not staged, or not whole."""
-        path = self._path("samples", number)
-        if not path.is_file() or not self._path("faces", number).is_file():
-            return None
         try:
-            return read_facts(path)
-        except (pa.ArrowException, OSError, ValueError):
+            facts = read_facts(self._store, self._name("samples", number))
+        except CatalogError:
             return None
+        tables = ("faces", "chips") if facts.get("has_chips") else ("faces",)
+        is_whole = all(self._store.has(self._name(table, number)) for table in tables)
+        return facts if is_whole else None
 
     def read(self, n_stretches: int, *, missing_ok: bool = False) -> Iterator[StagedStretch]:
         """All stretches, in order.
@@ -76,23 +90,28 @@ class Staging:
             One is missing, unless that is known.
         """
         for number in range(n_stretches):
-            facts = self.facts(number)
-            if facts is None and missing_ok:
-                continue
-            if facts is None:
-                raise CatalogError(
-                    f"{self.folder}: stretch {number} must be staged before the video is "
-                    "published, but is not; run the same ingest again"
-                )
-            yield StagedStretch(
-                read_table(self._path("samples", number)),
-                read_table(self._path("faces", number)),
-                facts,
-            )
+            try:
+                yield self._read(number)
+            except MissingPartError as error:
+                if not missing_ok:
+                    raise CatalogError(
+                        f"{self.where}: stretch {number} must be staged before the video is "
+                        "published, but is not; run the same ingest again"
+                    ) from error
+
+    def _read(self, number: int) -> StagedStretch:
+        with PartReader(self._store, self._name("samples", number)) as part:
+            samples, facts = part.read(), part.facts
+        faces = read_table(self._store, self._name("faces", number))
+        if not facts.get("has_chips"):
+            return StagedStretch(samples, faces, facts)
+        return StagedStretch(
+            samples, faces, facts, read_table(self._store, self._name("chips", number))
+        )
 
     def clear(self) -> None:
         """Remove everything staged for this run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._store.remove_tree(self._folder)
 
     # Attempts -----------------------------------------------------------------------------------
 
@@ -102,34 +121,21 @@ class Staging:
         A worker that crashes, hangs or is killed cannot say so: what it began and nobody ended
         is how the next one knows.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._attempts(number)
         try:
-            told = json.loads(path.read_text("utf-8"))
+            told = json.loads(self._store.read_bytes(self._attempts(number)))
         except (OSError, ValueError):
             told = {}
         before = int(told.get("begun", 0)) if told.get("session") == session else 0
-        path.write_text(json.dumps({"session": session, "begun": before + 1}), "utf-8")
+        text = json.dumps({"session": session, "begun": before + 1})
+        self._store.write_text(self._attempts(number), text)
         return before
 
     def end(self, number: int) -> None:
         """Note that the stretch ended, well or with an error it could report."""
-        self._attempts(number).unlink(missing_ok=True)
+        self._store.remove(self._attempts(number))
 
-    def _attempts(self, number: int) -> Path:
-        return self.folder / f"attempts-{number:06d}.json"
+    def _attempts(self, number: int) -> str:
+        return f"{self._folder}/attempts-{number:06d}.json"
 
-    def _path(self, table: str, number: int) -> Path:
-        return self.folder / f"{table}-{number:06d}.parquet"
-
-
-def scratch_folder(root: Path) -> Path:
-    """Where a catalog's unfinished files lie: ``catalogs/.staging/NAME``.
-
-    Files are moved from there into place, which only one file system can do in one step: links are
-    followed, and a catalog that is a mounted disk of its own keeps the folder inside.
-    """
-    root = root.resolve()
-    if root.is_mount():
-        return root / ".staging"
-    return root.parent / ".staging" / root.name
+    def _name(self, table: str, number: int) -> str:
+        return f"{self._folder}/{table}-{number:06d}.parquet"

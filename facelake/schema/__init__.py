@@ -23,7 +23,9 @@ from facelake.schema.settings import (
 )
 from facelake.schema.tables import (
     CARRIED,
+    CHIPS,
     CLIPS,
+    DAMAGED,
     DETECTED,
     EXEMPLARS,
     FACES,
@@ -32,7 +34,9 @@ from facelake.schema.tables import (
     SCHEMA_VERSION,
     SCORES,
     SPANS,
+    TOMBSTONES,
     TRACKS,
+    TWIN,
     UNDECODED,
     VIDEOS,
     conform,
@@ -44,7 +48,9 @@ from facelake.schema.tables import (
 
 __all__ = [
     "CARRIED",
+    "CHIPS",
     "CLIPS",
+    "DAMAGED",
     "DETECTED",
     "EXEMPLARS",
     "FACES",
@@ -53,7 +59,9 @@ __all__ = [
     "SCHEMA_VERSION",
     "SCORES",
     "SPANS",
+    "TOMBSTONES",
     "TRACKS",
+    "TWIN",
     "UNDECODED",
     "VIDEOS",
     "DecoderName",

@@ -34,6 +34,8 @@ class IngestSettings:
     refine
         Look at more frames where a track starts or ends, until both are known to the frame.
         Nothing is left to do where every frame is looked at.
+    chips
+        Keep the aligned picture of every face that is embedded.
     """
 
     sample_fps: float | None = 5.0
@@ -43,6 +45,7 @@ class IngestSettings:
     nms_iou: float = 0.4
     embed: EmbedName = "tracks"
     refine: bool = True
+    chips: bool = False
 
     def __post_init__(self) -> None:
         if self.sample_fps is not None and not 0 < self.sample_fps < float("inf"):
@@ -67,8 +70,12 @@ class IngestSettings:
         return self.refine and self.sample_fps is not None
 
     def to_json(self) -> str:
-        """The settings as one line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The settings as one line of JSON with sorted keys; ``chips`` only where they are kept."""
+        told = asdict(self)
+        if not self.chips:
+            # The line is part of a run's name, and runs from before there were chips keep theirs.
+            del told["chips"]
+        return json.dumps(told, sort_keys=True)
 
 
 @dataclass(frozen=True)

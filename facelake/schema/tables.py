@@ -13,8 +13,15 @@ from facelake.errors import CatalogError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the tables below. A reader takes its own version and every older one."""
+
+TWIN = "embedding_i5"
+"""A column that stands beside ``embedding`` in the faces' files: its five-bit twin, by which a scan
+finds the faces that are worth comparing. The lake writes and reads it; tables do not show it."""
+
+# A run whose files are no longer what was written: a value of `VIDEOS`' column ``status``.
+DAMAGED = "damaged"
 
 # How an instant came to be examined: values of `SAMPLES`' column ``source``.
 DETECTED, REFINED, CARRIED, UNDECODED = "detected", "refined", "carried", "none"
@@ -27,7 +34,7 @@ VIDEOS = pa.schema(
         pa.field("paths", pa.list_(pa.string()), nullable=False),  # every file with these bytes
         pa.field("mtimes_ns", pa.list_(pa.int64()), nullable=False),  # row-aligned with paths
         pa.field("size_bytes", pa.int64(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),  # ok | partial | failed
+        pa.field("status", pa.string(), nullable=False),  # ok | partial | failed | damaged
         pa.field("error", pa.string()),  # the reason, for a person
         pa.field("stream", pa.int32()),  # number of the video stream in its container
         pa.field("container", pa.string()),
@@ -68,6 +75,7 @@ VIDEOS = pa.schema(
         pa.field("write_s", pa.float64()),
         pa.field("created_utc", pa.timestamp("ms", tz="UTC"), nullable=False),
         pa.field("facelake_version", pa.string(), nullable=False),
+        pa.field("generation", pa.string()),  # which writing of the run its parts are of
     ]
 )
 
@@ -114,6 +122,33 @@ TRACKS = pa.schema(
         pa.field("best_face_id", pa.string(), nullable=False),  # highest quality
         pa.field("cos_to_mean_min", pa.float32()),  # spread: the face least like the mean
         # embedding: unit length mean, see faces_schema
+    ]
+)
+
+CHIPS = pa.schema(
+    [
+        pa.field("face_id", pa.string(), nullable=False),
+        pa.field("pts", pa.int64(), nullable=False),
+        pa.field("picture", pa.binary(), nullable=False),  # 112 × 112, as a picture file
+        pa.field("format", pa.string(), nullable=False),  # webp | jpeg
+    ]
+)
+
+TOMBSTONES = pa.schema(
+    [
+        pa.field("tombstone_id", pa.string(), nullable=False),  # one for everything a request took
+        pa.field("created_utc", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("request", pa.string(), nullable=False),  # identity | face | video: what was named
+        # video: all of it; track: these faces and whatever is linked to them; face: these alone
+        pa.field("scope", pa.string(), nullable=False),
+        pa.field("content_id", pa.string(), nullable=False),
+        # The rest is null where the scope is a video. There is no embedding and no name here.
+        pa.field("face_id", pa.string()),
+        pa.field("track", pa.int32()),  # number within the tombstone: faces that were one track
+        pa.field("pts", pa.int64()),
+        pa.field("time_s", pa.float64()),
+        pa.field("shown_s", pa.float64()),  # how long its frame stays on screen
+        pa.field("bbox_xyxy", pa.list_(pa.float32(), 4)),
     ]
 )
 

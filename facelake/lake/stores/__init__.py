@@ -1,0 +1,1 @@
+"""Where files lie: a folder on this machine, or a prefix in an object store."""
