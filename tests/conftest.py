@@ -38,7 +38,16 @@ def why_no_gpu() -> str:
     return "" if nvml.device_get_count() else "no NVIDIA GPU"
 
 
-_REASONS = {"models": why_no_models, "shared": why_no_shared, "gpu": why_no_gpu}
+def why_not_slow() -> str:
+    return "" if os.environ.get("FACELAKE_SLOW") else "takes many minutes; FACELAKE_SLOW=1 runs it"
+
+
+_REASONS = {
+    "models": why_no_models,
+    "shared": why_no_shared,
+    "gpu": why_no_gpu,
+    "slow": why_not_slow,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
