@@ -1,0 +1,173 @@
+"""Who or what must be forgotten, and which faces, videos and clips that means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facelake.errors import CatalogError
+from facelake.gallery import plain_name, refuse_unknown
+from facelake.lake import Lake
+from facelake.lake.forget.rewrite import read_faces
+from facelake.lake.forget.tombstones import FACE, TRACK, VIDEO
+from facelake.match import score_identities
+from facelake.schema import unpack_embeddings
+
+
+@dataclass(frozen=True)
+class Request:
+    """Who or what must be forgotten: exactly one of identity, faces and video.
+
+    Attributes
+    ----------
+    identity
+        Everybody enrolled under this name, and every face that is most like them.
+    threshold
+        Lowest score of such a face.
+    face_ids
+        Faces by name.
+    video
+        A video's id, path or file name.
+    faces_only
+        Keep to the faces. Otherwise the whole track of a face goes: it shows the same person.
+    outputs
+        Folders to look for clips in.
+    """
+
+    identity: str | None = None
+    threshold: float = 0.30
+    face_ids: tuple[str, ...] = ()
+    video: str | None = None
+    faces_only: bool = False
+    outputs: tuple[str | Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        n_named = (self.identity is not None) + bool(self.face_ids) + (self.video is not None)
+        if n_named != 1:
+            raise ValueError(
+                "exactly one of an identity, faces and a video must be named, but "
+                f"{n_named or 'none'} are"
+            )
+        if not -1.0 <= self.threshold <= 1.0:
+            raise ValueError(f"threshold must lie in [-1, 1], but is {self.threshold}")
+
+    @property
+    def kind(self) -> str:
+        """``identity``, ``face`` or ``video``."""
+        if self.identity is not None:
+            return "identity"
+        return "face" if self.video is None else "video"
+
+    @property
+    def scope(self) -> str:
+        """The scope of the tombstones."""
+        if self.video is not None:
+            return VIDEO
+        return FACE if self.faces_only else TRACK
+
+
+class Seeker:
+    """Finds what a request means in a catalog.
+
+    Raises
+    ------
+    GalleryError
+        Nobody of this name is enrolled.
+    CatalogError
+        Several videos have this name.
+    """
+
+    def __init__(self, lake: Lake, request: Request, runs: Sequence[dict[str, Any]]) -> None:
+        self._lake, self._request = lake, request
+        self._galleries: dict[str, _Gallery] = {}
+        self.video_id = None if request.video is None else _find_video(request.video, runs)
+        if request.identity is not None:
+            self._galleries = _galleries(lake, request.identity)
+
+    @property
+    def exemplars(self) -> dict[str, pa.Table]:
+        """The exemplars of the identity, by space."""
+        return {space: gallery.own for space, gallery in self._galleries.items()}
+
+    def face_ids(self, run: dict[str, Any]) -> pa.Array:
+        """The faces of a run that are meant; ``run`` is its ``videos`` row."""
+        request, space = self._request, run["space"]
+        none = pa.array([], pa.string())
+        if request.video is not None or not run["n_samples"]:
+            return none
+        if request.identity is None:
+            names = read_faces(self._lake, run, ["face_id"])["face_id"].combine_chunks()
+            return names.filter(pc.is_in(names, pa.array(request.face_ids)))
+        if space not in self._galleries:
+            return none
+        faces = read_faces(self._lake, run, ["face_id", "embedded_face_id", "embedding"])
+        return self._galleries[space].most_like(faces, request.threshold)
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """Everybody enrolled in a space, and who of them is meant."""
+
+    table: pa.Table
+    identity: str
+
+    @property
+    def own(self) -> pa.Table:
+        return self.table.filter(pc.field("identity") == self.identity)
+
+    def most_like(self, faces: pa.Table, threshold: float) -> pa.Array:
+        """The faces that spans at this threshold are made of; a stand-in's score is its faces'."""
+        names, identity_of = np.unique(self.table["identity"].to_pylist(), return_inverse=True)
+        vectors = unpack_embeddings(self.table["embedding"]).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        known = faces.filter(pc.is_valid(faces["embedding"]))
+        match = score_identities(
+            unpack_embeddings(known["embedding"]), vectors, identity_of, n_identities=len(names)
+        )
+        meant = (names[match.identity] == self.identity) & (match.score >= threshold)
+        found = known["face_id"].filter(pa.array(meant)).combine_chunks()
+        stood_for = faces["face_id"].filter(pc.is_in(faces["embedded_face_id"], found))
+        return pa.concat_arrays([found, stood_for.combine_chunks()])
+
+
+def _galleries(lake: Lake, identity: str) -> dict[str, _Gallery]:
+    """The galleries that know an identity, by space."""
+    name = plain_name(identity)
+    tables = {space: lake.exemplars(space) for space in sorted(lake.spaces)}
+    known = {who for table in tables.values() for who in table["identity"].to_pylist()}
+    refuse_unknown(name, sorted(known))
+    galleries = {space: _Gallery(table, name) for space, table in tables.items()}
+    return {space: gallery for space, gallery in galleries.items() if len(gallery.own)}
+
+
+def _find_video(name: str, runs: Sequence[dict[str, Any]]) -> str | None:
+    """The id of the video that is called so; ``None`` where there is none."""
+    path = str(Path(name).absolute())
+    for fits in (
+        lambda run: name == run["video_id"],
+        lambda run: path in run["paths"],
+        lambda run: name in {Path(known).name for known in run["paths"]},
+    ):
+        found = sorted({run["video_id"] for run in runs if fits(run)})
+        if len(found) > 1:
+            raise CatalogError(
+                f"{name}: several videos have this name; give the id of one: {', '.join(found)}"
+            )
+        if found:
+            return str(found[0])
+    return None
+
+
+def no_such_video(name: str, runs: Sequence[dict[str, Any]]) -> CatalogError:
+    """The error that says that the catalog holds no video of this name."""
+    known = {run["video_id"] for run in runs} | {Path(p).name for r in runs for p in r["paths"]}
+    near = get_close_matches(name, sorted(known), 1)
+    hint = f"; did you mean {near[0]}?" if near else "; facelake info --videos lists them"
+    return CatalogError(f"{name}: the catalog holds no such video{hint}")

@@ -1,0 +1,1 @@
+"""Taking faces out for good: tombstones, rewriting, looking for traces, retention."""
