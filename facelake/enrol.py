@@ -121,7 +121,7 @@ def _choose_pack(lake: Lake, pack: str | Path | None) -> Pack:
     names = [str(lake.spaces.get(space, {}).get("pack", space)) for space in held]
     if pack is None and len(held) > 1:
         raise PackError(
-            f"{lake.root}: its videos were ingested with several packs; name one with --pack: "
+            f"{lake.where}: its videos were ingested with several packs; name one with --pack: "
             f"{', '.join(names)}"
         )
     try:
@@ -129,13 +129,13 @@ def _choose_pack(lake: Lake, pack: str | Path | None) -> Pack:
     except PackError as error:
         if pack is None and held:
             raise PackError(
-                f"{lake.root}: its videos were ingested with the pack {names[0]!r}, which is not "
+                f"{lake.where}: its videos were ingested with the pack {names[0]!r}, which is not "
                 "found by its name here; give the folder it is in with --pack"
             ) from error
         raise
     if held and chosen.space not in held:
         raise PackError(
-            f"{lake.root}: photos must be enrolled with the pack of the videos, "
+            f"{lake.where}: photos must be enrolled with the pack of the videos, "
             f"{' or '.join(names)} ({', '.join(held)}), but {chosen.name!r} is {chosen.space}; "
             "embeddings of two models cannot be compared"
         )

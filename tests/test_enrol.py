@@ -216,7 +216,7 @@ def test_where_no_photo_is_usable_the_reasons_are_said_and_nobody_is_enrolled(
     text = str(error.value)
     assert text.startswith(f"{photos}: at least one photo must be usable, but none is (Ann.png: no")
     assert "Bob.png: 2 faces of similar size" in text
-    assert not list(catalog.path.rglob("exemplar-*"))
+    assert not list(Path(catalog.path).rglob("exemplar-*"))
 
 
 # Again ------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_progress_counts_the_photos(catalog: Catalog, photos: Path) -> None:
 
 
 def ingested_with(catalog: Catalog, *spaces: str) -> Lake:
-    lake = new_lake(catalog.path, *spaces)
+    lake = new_lake(Path(catalog.path), *spaces)
     for space in spaces:
         plant_video(lake, "one", {0: [alike(p0=0.6)]}, space=space, run=space)
     return lake

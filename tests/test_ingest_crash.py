@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from facelake.faces import find_pack
 from facelake.ingest.task import Task
 from facelake.ingest.work import MOST_ATTEMPTS
-from facelake.lake import Lake, StagedStretch, Staging, read_table
+from facelake.lake import Lake, StagedStretch, Staging
 from facelake.schema import DecoderName, IngestSettings, video_name
 from facelake.testing.fakepack import write_fake_archive, write_fake_pack
 from facelake.video import index_video, plan_stretches
@@ -70,7 +71,7 @@ def content(root: Path) -> dict[object, object]:
     """All that a catalog says, but for when it was said and how long it took."""
     lake = Lake.open(root)
     told: dict[object, object] = {"spaces": lake.spaces}
-    for row in lake.runs().drop_columns(["created_utc", *SECONDS]).to_pylist():
+    for row in lake.runs().drop_columns(["created_utc", "generation", *SECONDS]).to_pylist():
         video_id, space = row["video_id"], row["space"]
         told[video_id, row["run"]] = row
         told[video_id, space] = (*lake.read_video(video_id, space), lake.tracks(video_id, space))
@@ -115,11 +116,11 @@ def brand(root: Path) -> dict[str, int]:
     n_branded: dict[str, int] = {}
     for path in staged(root):
         video_id, run = path.parent.name.rsplit(".", 1)
-        staging, number = Staging(root, video_id, run), int(path.stem.split("-")[1])
+        staging, number = Staging.open(root, video_id, run), int(path.stem.split("-")[1])
         facts = staging.facts(number)
         assert facts is not None
-        faces = read_table(path.with_name(path.name.replace("samples", "faces")))
-        staging.put(number, StagedStretch(read_table(path), faces, facts | {"detect": 86400.0}))
+        faces = pq.read_table(path.with_name(path.name.replace("samples", "faces")))
+        staging.put(number, StagedStretch(pq.read_table(path), faces, facts | {"detect": 86400.0}))
         n_branded[video_id] = n_branded.get(video_id, 0) + 1
     return n_branded
 
@@ -247,7 +248,7 @@ def staging_of(video: Path, root: Path, pack: Path) -> Staging:
     settings = IngestSettings(sample_fps=None, det_size=320, decoder="decord")
     content_id = sha256(video.read_bytes()).hexdigest()
     task = Task(str(root), "yesterday", settings, find_pack(pack), "auto", 60.0)
-    return Staging(root, video_name(video.stem, content_id), task.run_of(content_id))
+    return Staging.open(root, video_name(video.stem, content_id), task.run_of(content_id))
 
 
 def test_a_stretch_that_hangs_in_decord_is_done_by_pyav(

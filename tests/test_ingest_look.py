@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 from facelake.faces import Found
 from facelake.ingest import look as look_module
 from facelake.ingest.look import CARRY_S, Look, Looker
-from facelake.schema import CARRIED, DETECTED, REFINED, Face, IngestSettings, Stretch, VideoFacts
+from facelake.schema import (
+    CARRIED,
+    DETECTED,
+    REFINED,
+    EmbedName,
+    Face,
+    IngestSettings,
+    Stretch,
+    VideoFacts,
+)
 
 Image = npt.NDArray[np.uint8]
 
@@ -613,3 +622,28 @@ def test_an_embedder_that_gives_no_numbers_does_not_keep_the_worker_for_ever() -
     reader: Any = FakeReader(scene)
     looks, _ = Looker(reader, FACTS, SPARSE, Broken(scene)).examine(scene.stretch(5))
     assert len(looks) == 21
+
+
+# Chips ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("embed", ["tracks", "all"])
+def test_a_picture_is_kept_of_every_embedded_face_and_of_no_other(
+    embed: EmbedName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look_module, "encode_chip", lambda chip: chip.tobytes())
+    scene = Scene((Role(ANN, 0, 60), Role(BEN, 20, 100, seat=1)), still_from=70)
+    seen = examine(scene, settings=IngestSettings(embed=embed, chips=True))
+    for look in seen.looks:
+        cast = scene.cast(look.pts)
+        assert look.pictures == {
+            row: bytes([look.pts, cast[row].seat, cast[row].person])
+            for row, face in enumerate(look.faces)
+            if face.embedding is not None
+        }
+    assert sum(len(look.pictures) for look in seen.looks) == len(seen.eyes.embedded) > 0
+
+
+def test_no_picture_is_kept_unless_that_is_asked_for() -> None:
+    seen = examine(Scene((Role(ANN, 0, 60),)))
+    assert not any(look.pictures for look in seen.looks)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facelake.ingest.look import Look
-from facelake.ingest.rows import face_rows, sample_rows
+from facelake.ingest.rows import chip_rows, face_rows, sample_rows
 from facelake.schema import (
     CARRIED,
+    CHIPS,
     DETECTED,
     FACES,
     REFINED,
@@ -213,3 +214,21 @@ def test_where_there_is_no_face_there_is_no_row_but_every_column(looks: list[Loo
     table = face_rows(CONTENT, SPACE, DIM, looks)
     assert table.schema == with_embedding(FACES, SPACE, DIM)
     assert len(table) == 0
+
+
+# Chips ------------------------------------------------------------------------------------------
+
+
+def test_each_kept_chip_is_a_row_that_names_its_face() -> None:
+    first, second = look(0, a_face(0), a_face(90)), look(80, a_face(90))
+    first.pictures = {1: b"one"}
+    second.pictures = {0: b"two"}
+    table = chip_rows(CONTENT, [first, second, look(120, a_face(0))])
+    assert table.schema == CHIPS
+    assert table.to_pydict() == {
+        "face_id": [face_id(CONTENT, pts, a_face(90).bbox_xyxy) for pts in (0, 80)],
+        "pts": [0, 80],
+        "picture": [b"one", b"two"],
+        "format": ["jpeg", "jpeg"],
+    }
+    assert chip_rows(CONTENT, [look(0, a_face(0))]).equals(CHIPS.empty_table())

@@ -1,4 +1,4 @@
-"""Commands that put things into a catalog: ingest, enrol."""
+"""Commands that put things into a catalog: ingest, reembed, enrol."""
 
 from __future__ import annotations
 
@@ -73,6 +73,12 @@ _DEVICE = click.option(
     show_default=True,
     help="Look at more frames where somebody comes or goes, until that is known to the frame.",
 )
+@click.option(
+    "--chips",
+    is_flag=True,
+    help="Keep a picture of every embedded face (112×112, about 4 kB), for facelake reembed and "
+    "thumbnails. Off by default: they show people.",
+)
 @_PACK
 @_DEVICE
 @click.option(
@@ -107,6 +113,34 @@ def ingest(
     report = catalog.ingest(*sources, progress=not quiet, **options)
     click.echo(str(report), err=True)
     ctx.exit(DONE_WITH_FAILURES if report.n_failed else DONE)
+
+
+@click.command(short_help="Embed kept faces with another model.")
+@catalog_option
+@click.option(
+    "--pack",
+    required=True,
+    metavar="NAME|FOLDER",
+    help="Models, as for ingest; only the one that embeds is used.",
+)
+@_DEVICE
+@quiet_option
+@click.pass_context
+def reembed(ctx: click.Context, /, catalog: Catalog, quiet: bool, **options: Any) -> None:
+    """Embed the faces of videos that were ingested with --chips again, with another model.
+
+    No video is opened. The new embeddings stand beside the old ones, in a space of their own: enrol
+    photos with the same pack, and name the space with --space. Interrupt it when you like and give
+    the same command again.
+
+    \b
+    facelake ingest archive/ -c catalogs/tv --chips
+    facelake reembed -c catalogs/tv --pack buffalo_l
+    facelake enrol photos/ -c catalogs/tv --pack buffalo_l
+    """  # noqa: D301
+    report = catalog.reembed(progress=not quiet, **options)
+    click.echo(str(report), err=True)
+    ctx.exit(DONE_WITH_FAILURES if report.troubles else DONE)
 
 
 @click.command(short_help="Say who is who, with reference photos.")

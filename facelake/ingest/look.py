@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facelake.faces import Found
+from facelake.faces.chip import encode_chip
 from facelake.ingest.ahead import ReadAhead
 from facelake.schema import (
     CARRIED,
@@ -76,6 +77,9 @@ class Look:
     new_shot
         Whether the picture changes to it from the instant before as at a cut; ``None`` at the
         first.
+    pictures
+        Place of a face → its chip as a picture file, of those that are embedded where chips are
+        kept.
     """
 
     pts: int
@@ -86,6 +90,7 @@ class Look:
     chips: list[Image | None]
     fragment: list[int] = field(default_factory=list)
     new_shot: bool | None = None
+    pictures: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def boxes(self) -> npt.NDArray[np.float32]:
@@ -306,11 +311,13 @@ class Looker:
         _renumber(looks, rows, part_strangers(fragment, times, vectors))
 
     def _embed(self, rows: Sequence[tuple[Look, int]]) -> None:
-        """Embed faces that are not yet, and let their chips go."""
+        """Embed faces that are not yet, and let their chips go; a small picture may be kept."""
         rows = [(look, place) for look, place in rows if look.chips[place] is not None]
         chips = [chip for look, place in rows if (chip := look.chips[place]) is not None]
-        for (look, place), vector in zip(rows, self._eyes.embed(chips), strict=True):
+        for (look, place), chip, vector in zip(rows, chips, self._eyes.embed(chips), strict=True):
             look.faces[place] = replace(look.faces[place], embedding=vector)
+            if self._settings.chips:
+                look.pictures[place] = encode_chip(chip)
             look.chips[place] = None
         self._n_chips -= len(rows)
         self._alive()

@@ -22,8 +22,9 @@ from facelake.ingest.publish import failed_row, publish_video
 from facelake.ingest.report import IngestReport, Tally
 from facelake.ingest.task import Indexed, Published, SourceFile, StretchDone, Task, Video
 from facelake.ingest.work import UNREAD, index_file, look_at_stretch, unread_id
-from facelake.lake import Lake
-from facelake.schema import Device, IngestSettings, video_name
+from facelake.lake import Lake, is_url
+from facelake.lake.forget.tombstones import forgotten_videos
+from facelake.schema import DAMAGED, Device, IngestSettings, video_name
 from facelake.video import find_videos, plan_stretches
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def ingest_videos(
     chosen = _absolute(find_pack(pack))
     lake = Lake.create(root)
     task = Task(
-        root=str(Path(root).absolute()),
+        root=str(root) if is_url(root) else str(Path(root).absolute()),
         session=secrets.token_hex(8),
         settings=settings,
         pack=chosen,
@@ -93,18 +94,20 @@ def ingest_videos(
         bytes_total=sum(file.size_bytes for file in todo),
     )
     start_s, work_s, start = 0.0, 0.0, time.perf_counter()
-    first_row_s = None
+    first_row_s, lake_s = None, 0.0
     if todo:
-        with open_cluster(workers=workers, scheduler=scheduler) as cluster:
+        with lake.writing(), open_cluster(workers=workers, scheduler=scheduler) as cluster:
             _open_engines(cluster, lake, task)
             start_s, start = time.perf_counter() - start, time.perf_counter()
             loop = _Loop(cluster, lake, task, ledger, tally, progress)
             loop.run(todo)
             work_s = time.perf_counter() - start  # closing the cluster is no work
             first_row_s = loop.first_row_s and start_s + loop.first_row_s
-    return ledger.report(
+            lake_s = loop.lake_s
+    report = ledger.report(
         tally, found.passed_over, start_s=start_s, work_s=work_s, first_row_s=first_row_s
     )
+    return replace(report, lake_s=lake_s)
 
 
 def _open_engines(cluster: Cluster, lake: Lake, task: Task) -> None:
@@ -130,18 +133,24 @@ class _Ledger:
 
     def __init__(self, lake: Lake, task: Task, *, retry_failed: bool) -> None:
         self._lake, self._task = lake, task
-        self.rows: dict[str, dict[str, Any]] = {}  # this very run of each content, if it stands
+        self.rows: dict[str, dict[str, Any]] = {}  # what answers for each content, if it stands
         self.names: dict[str, str] = {}  # content id → video id
         self.new: dict[str, Published] = {}
+        self.forgotten = frozenset(forgotten_videos(lake.store).values())  # content ids
+        self.met_forgotten: set[str] = set()  # files with these contents
         self.present: set[str] = set()
+        self._known: set[tuple[str, str]] = set()  # video and run of every row that stands
         self._holders: dict[str, set[tuple[str, str]]] = defaultdict(set)  # path → content, run
+        held = {entry.name for entry in lake.store.find()}  # at once: each `has` is a request
         for row in lake.runs().to_pylist():
             content_id, run = row["content_id"], row["run"]
+            self._known.add((row["video_id"], run))
             self.names[content_id] = row["video_id"]
             for path in row["paths"]:
                 self._holders[path].add((content_id, run))
             again = row["status"] == "failed" and (retry_failed or content_id.startswith(UNREAD))
-            if run == task.run_of(content_id) and not again and lake.is_whole(row):
+            again = again or row["status"] == DAMAGED
+            if run in task.answers(content_id) and not again and lake.is_whole(row, held):
                 self.rows[content_id] = row
         self._files = {
             (path, row["size_bytes"], mtime_ns): content_id
@@ -178,6 +187,11 @@ class _Ledger:
                     row = self._lake.run_row(self.names[other], run)
                     self._lake.drop_path(row, file.path)
 
+    def make_room(self, video_id: str, run: str) -> None:
+        """See that what failed before and is tried again does not pass for what comes now."""
+        if (video_id, run) in self._known:
+            self._lake.retry(video_id, run)
+
     def published(self, content_id: str, what: Published) -> None:
         """Note a video that this ingest put into the catalog."""
         self.new[content_id] = what
@@ -207,6 +221,7 @@ class _Ledger:
             video_s=tally.video_s,
             troubles=tuple(troubles),
             passed_over=passed_over,
+            forgotten=tuple(sorted(self.met_forgotten)),
             start_s=start_s,
             work_s=work_s,
             first_row_s=first_row_s,
@@ -214,7 +229,8 @@ class _Ledger:
         )
 
     def _reread(self, content_id: str) -> dict[str, Any]:
-        run = self._task.run_of(content_id)
+        known = self.rows.get(content_id)
+        run = self._task.run_of(content_id) if known is None else known["run"]
         row = self._lake.run_row(self.names[content_id], run)
         self.rows[content_id] = row
         return row
@@ -255,6 +271,7 @@ class _Loop:
         # Dask's own wait() looks at every future each time; a long film has thousands.
         self._done_queue: SimpleQueue[Future[Any]] = SimpleQueue()
         self._start = time.perf_counter()
+        self.lake_s = 0.0  # of all workers, staging and publishing
         self.first_row_s: float | None = None  # from here until the first stretch was staged
 
     def run(self, files: list[SourceFile]) -> None:
@@ -313,13 +330,16 @@ class _Loop:
             files = tuple(one.file for one in copies)
             if not content_id.startswith(UNREAD):
                 self._ledger.rewritten(content_id, files)
+            if content_id in self._ledger.forgotten:
+                self._ledger.met_forgotten.update(file.path for file in files)
+                self._done(files)
+                continue
             if content_id in self._ledger.rows:
                 self._ledger.found_again(content_id, files)
                 self._done(files)
                 continue
             video_id = self._ledger.name(content_id, files[0].path)
-            # What failed before and is tried again must not pass for what is published now.
-            self._lake.withdraw(video_id, self._task.run_of(content_id))
+            self._ledger.make_room(video_id, self._task.run_of(content_id))
             index = copies[0].index
             if index is None:
                 self._fail(video_id, content_id, files, copies[0].error)
@@ -343,6 +363,7 @@ class _Loop:
         if self.first_row_s is None:
             self.first_row_s = time.perf_counter() - self._start
         if isinstance(result, StretchDone):
+            self.lake_s += result.lake_s
             self._tally.n_samples += result.n_samples
             self._tally.n_faces += result.n_faces
             if result.error:
@@ -364,6 +385,7 @@ class _Loop:
                 f"({_said(result)}); mend that and run the same command again, it goes on where "
                 "this one stopped"
             ) from result
+        self.lake_s += result.lake_s
         self._tally.n_failed += result.status == "failed"
         self._ledger.published(video.content_id, result)
         self._tally.n_files_done += len(video.files)

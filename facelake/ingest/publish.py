@@ -16,19 +16,20 @@ import pyarrow.compute as pc
 import facelake
 from facelake.ingest.task import Published, SourceFile, Task, Video
 from facelake.lake import Lake, StagedStretch
+from facelake.lake.forget.tombstones import ForgottenError
 from facelake.schema import (
     CARRIED,
+    CHIPS,
+    DAMAGED,
     FACES,
     REFINED,
     SAMPLES,
-    TRACKS,
     VIDEOS,
     VideoFacts,
-    pack_embeddings,
     unpack_embeddings,
     with_embedding,
 )
-from facelake.tracks import link_tracks, stand_ins, summarise_tracks
+from facelake.tracks import add_tracks, link_tracks
 from facelake.video import PYAV
 
 STAGES = ("decode", "detect", "align", "embed", "write")
@@ -45,11 +46,15 @@ def publish_video(task: Task, video: Video, n_stretches: int, reason: str = "") 
     lake = Lake.open(task.root)
     run = task.run_of(video.content_id)
     staging = lake.staging(video.video_id, run)
-    if lake.has_run(video.video_id, run):  # by a worker that died before it could say so
-        staging.clear()
-        row = lake.run_row(video.video_id, run)
+    before = lake.run_row(video.video_id, run) if lake.has_run(video.video_id, run) else None
+    if before is not None and before["status"] != DAMAGED:
+        staging.clear()  # a worker published it that died before it could say so
         return Published(
-            video.video_id, row["status"], row["error"] or "", row["n_samples"], row["n_faces"]
+            video.video_id,
+            before["status"],
+            before["error"] or "",
+            before["n_samples"],
+            before["n_faces"],
         )
     start = time.perf_counter()
     stretches = list(staging.read(n_stretches, missing_ok=bool(reason)))
@@ -61,7 +66,7 @@ def publish_video(task: Task, video: Video, n_stretches: int, reason: str = "") 
         [with_embedding(FACES, space, dim).empty_table(), *(s.faces for s in stretches)]
     )
     fragment = None if task.settings.embed == "all" else _number_on(stretches)
-    faces, tracks = _add_tracks(faces, samples, space, dim, fragment)
+    faces, tracks = add_tracks(faces, samples, _link(faces, samples, fragment))
     status, error = _verdict(video.facts, row, n_decoded, len(samples), reason)
     row |= {
         "status": status,
@@ -75,9 +80,21 @@ def publish_video(task: Task, video: Video, n_stretches: int, reason: str = "") 
         "n_embedded": len(faces) - faces["embedding"].null_count,
         "write_s": row["write_s"] + time.perf_counter() - start,
     }
-    lake.publish(row, samples, faces, tracks)
+    chips = _join_chips(stretches) if task.settings.chips else None
+    try:
+        written = lake.publish(row, samples, faces, tracks, chips)
+    except ForgottenError:  # while it was looked at
+        staging.clear()
+        raise
     staging.clear()
-    return Published(video.video_id, status, error, len(samples), len(faces))
+    return Published(
+        video.video_id,
+        status,
+        error,
+        len(samples),
+        written["n_faces"],
+        lake_s=time.perf_counter() - start,
+    )
 
 
 def failed_row(
@@ -101,6 +118,11 @@ def _join_samples(stretches: list[StagedStretch]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def _join_chips(stretches: list[StagedStretch]) -> pa.Table:
+    kept = [stretch.chips for stretch in stretches if stretch.chips is not None]
+    return pa.concat_tables([CHIPS.empty_table(), *kept])
+
+
 def _number_on(stretches: list[StagedStretch]) -> npt.NDArray[np.int64]:
     """The fragment of every face; each stretch numbers its own from 0."""
     numbers, begin = [np.empty(0, np.int64)], 0
@@ -115,52 +137,18 @@ def _count(column: pa.ChunkedArray, value: str) -> int:
     return int(pc.sum(pc.equal(column, value), min_count=0).as_py())
 
 
-def _add_tracks(
-    faces: pa.Table,
-    samples: pa.Table,
-    space: str,
-    dim: int,
-    fragment: npt.NDArray[np.int64] | None,
-) -> tuple[pa.Table, pa.Table]:
-    """The faces with their track, and the tracks."""
-    schema = with_embedding(TRACKS, space, dim)
+def _link(
+    faces: pa.Table, samples: pa.Table, fragment: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int32]:
+    """The track of every face."""
     if not len(faces):
-        return faces, schema.empty_table()
-    # Half precision as it is: a long film's float32 is gigabytes.
+        return np.empty(0, np.int32)
     vectors = unpack_embeddings(faces["embedding"], missing_ok=True)
     boxes = faces["bbox_xyxy"].combine_chunks().flatten().to_numpy().reshape(-1, 4)
-    time_s = faces["time_s"].to_numpy()
     cut_s = samples["time_s"].filter(pc.fill_null(samples["new_shot"], fill_value=False))
-    track_id = link_tracks(time_s, boxes, vectors, fragment=fragment, cut_s=cut_s.to_numpy())
-    at = np.searchsorted(samples["pts"].to_numpy(), faces["pts"].to_numpy())
-    shown_s = samples["shown_s"].to_numpy()[at]
-    found = summarise_tracks(track_id, time_s, shown_s, faces["quality"].to_numpy(), vectors)
-    tracks = pa.table(
-        {
-            "track_id": found.track_id,
-            "start_s": found.start_s,
-            "end_s": found.end_s,
-            "n_faces": found.n_faces,
-            "best_face_id": faces["face_id"].take(found.best),
-            "cos_to_mean_min": found.cos_to_mean_min,
-            "embedding": pack_embeddings(found.embedding),
-        },
-        schema=schema,
+    return link_tracks(
+        faces["time_s"].to_numpy(), boxes, vectors, fragment=fragment, cut_s=cut_s.to_numpy()
     )
-    named = stand_ins(track_id, time_s, ~np.isnan(vectors[:, 0]))
-    own = named == np.arange(len(named))
-    return _with_columns(
-        faces,
-        track_id=pa.array(track_id),
-        embedded_face_id=faces["face_id"].take(pa.array(named, mask=own | (named < 0))),
-    ), tracks
-
-
-def _with_columns(faces: pa.Table, **columns: pa.Array | pa.ChunkedArray) -> pa.Table:
-    for name, values in columns.items():
-        place = faces.schema.get_field_index(name)
-        faces = faces.set_column(place, FACES.field(name), values)
-    return faces
 
 
 def _common_row(

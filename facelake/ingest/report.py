@@ -65,8 +65,12 @@ class IngestReport:
         Seconds until the workers were ready, and from then on.
     first_row_s
         Seconds from the call until the first faces were written; ``None`` when nothing was to do.
+    lake_s
+        Worker seconds of staging and publishing: linking, writing, syncing to the disk.
     notes
         Why models ran slower than they could.
+    forgotten
+        Files of videos that were forgotten as a whole: they are not looked at again.
     """
 
     n_files: int
@@ -82,7 +86,9 @@ class IngestReport:
     start_s: float
     work_s: float
     first_row_s: float | None = None
+    lake_s: float = 0.0
     notes: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         pace = f", {self.video_s / self.work_s:.1f}× real time" if self.n_samples else ""
@@ -95,6 +101,11 @@ class IngestReport:
         ]
         lines += [f"  slower: {note}" for note in self.notes]
         lines += [f"  {status}: {path}: {reason}" for path, status, reason in self.troubles]
+        lines += [
+            f"  forgotten: {path}: not looked at again; to lift that, delete its tombstone in the "
+            "catalog's folder forgotten/"
+            for path in self.forgotten
+        ]
         if self.passed_over:
             kinds = ", ".join(f"{n} × {suffix}" for suffix, n in sorted(self.passed_over.items()))
             lines.append(f"  passed over, no videos by their names: {kinds}")

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from facelake.faces.chip import CHIP_FORMAT
 from facelake.ingest.look import Look
 from facelake.schema import (
+    CHIPS,
     FACES,
     REFINED,
     SAMPLES,
@@ -76,6 +78,22 @@ def face_rows(content_id: str, space: str, dim: int, looks: Sequence[Look]) -> p
     vectors = [unknown if face.embedding is None else face.embedding for face in faces]
     packed = pack_embeddings(np.array(vectors, np.float32).reshape(len(vectors), dim))
     return pa.table([*table.columns, packed], schema=with_embedding(FACES, space, dim))
+
+
+def chip_rows(content_id: str, looks: Sequence[Look]) -> pa.Table:
+    """One row per face whose chip is kept."""
+    kept = [
+        (face_id(content_id, look.pts, look.faces[place].bbox_xyxy), look.pts, picture)
+        for look in looks
+        for place, picture in sorted(look.pictures.items())
+    ]
+    columns = {
+        "face_id": [name for name, _, _ in kept],
+        "pts": [pts for _, pts, _ in kept],
+        "picture": [picture for _, _, picture in kept],
+        "format": [CHIP_FORMAT] * len(kept),
+    }
+    return pa.table(columns, schema=CHIPS)
 
 
 def _lists(rows: list[npt.NDArray[np.float32]], width: int) -> pa.Array:

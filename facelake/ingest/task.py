@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from facelake.faces import Pack
-from facelake.schema import SCHEMA_VERSION, Device, IngestSettings, VideoFacts, VideoIndex
+from facelake.schema import Device, IngestSettings, VideoFacts, VideoIndex
+
+# Raised when the same settings and models would give other rows: a run of before is then another
+# one. New columns and other files raise the schema's version, and nobody looks at a video again.
+_MEASURES = 1
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Task:
     Attributes
     ----------
     root
-        The catalog's folder, absolute, as the workers see it.
+        The catalog's folder, absolute, as the workers see it, or its URL.
     session
         Name of this very ingest, to tell its own failed attempts from an interrupted one's.
     stall_s
@@ -42,13 +46,18 @@ class Task:
     def run_of(self, content_id: str) -> str:
         """Name of the run that looks at these bytes in this way, 12 hex digits."""
         told = (
-            SCHEMA_VERSION,
+            _MEASURES,
             content_id,
             self.settings.to_json(),
             self.pack.detector_id,
             self.pack.space,
         )
         return blake2b(repr(told).encode(), digest_size=6).hexdigest()
+
+    def answers(self, content_id: str) -> frozenset[str]:
+        """Names of the runs that hold all that this ingest would see; one with chips holds more."""
+        with_chips = replace(self, settings=replace(self.settings, chips=True))
+        return frozenset((self.run_of(content_id), with_chips.run_of(content_id)))
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ class StretchDone:
     ----------
     error
         Why it gave nothing; empty when it did.
+    lake_s
+        Seconds that staging it took.
     """
 
     video_id: str
@@ -95,14 +106,16 @@ class StretchDone:
     n_samples: int
     n_faces: int
     error: str = ""
+    lake_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Published:
-    """A video that is in the catalog."""
+    """A video that is in the catalog; ``lake_s`` are the seconds that putting it there took."""
 
     video_id: str
     status: str
     error: str
     n_samples: int
     n_faces: int
+    lake_s: float = 0.0

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import blake2b, sha256
-from pathlib import Path
 
-from facelake.errors import CatalogError, EngineError, VideoError
+from facelake.errors import EngineError, VideoError
 from facelake.ingest.engines import Eyes, engine_plugin
 from facelake.ingest.look import Looker
-from facelake.ingest.rows import face_rows, sample_rows
+from facelake.ingest.rows import chip_rows, face_rows, sample_rows
 from facelake.ingest.task import Indexed, SourceFile, StretchDone, Task, Video
 from facelake.ingest.watchdog import Watchdog
-from facelake.lake import Lake, StagedStretch
+from facelake.lake import StagedStretch, Staging
 from facelake.schema import DecoderName, Stretch
 from facelake.video import PYAV, FrameReader, identify, index_video
 
@@ -30,9 +27,8 @@ UNREAD = "unread:"  # what the content id of a file begins with whose bytes nobo
 def index_file(task: Task, file: SourceFile) -> Indexed:
     """Fingerprint a file and read its packets; what is wrong with it is a result, not an error."""
     content_id = unread_id(file)
-    attempts = Lake.open(task.root).staging("index", content_id.removeprefix(UNREAD)[:16])
-    with _writing(attempts.folder):
-        n_before = attempts.begin(0, task.session)
+    attempts = Staging.open(task.root, "index", content_id.removeprefix(UNREAD)[:16])
+    n_before = attempts.begin(0, task.session)
     watchdog = Watchdog(task.stall_s)
     try:
         if n_before >= MOST_ATTEMPTS:
@@ -60,14 +56,13 @@ def look_at_stretch(task: Task, video: Video, stretch: Stretch) -> StretchDone:
     EngineError, PackError, CatalogError
         What is not the video's fault: this worker cannot look at any, or nothing can be staged.
     """
-    staging = Lake.open(task.root).staging(video.video_id, task.run_of(video.content_id))
+    staging = Staging.open(task.root, video.video_id, task.run_of(video.content_id))
     mark = _mark(stretch)
     facts = staging.facts(stretch.number)
     if facts is not None and facts.get("mark") == mark:
         n_samples, n_faces = int(facts["n_samples"]), int(facts["n_faces"])
         return StretchDone(video.video_id, stretch.number, n_samples, n_faces)
-    with _writing(staging.folder):
-        attempts = staging.begin(stretch.number, task.session)
+    attempts = staging.begin(stretch.number, task.session)
     if attempts >= MOST_ATTEMPTS:
         message = _deadly("decodes", attempts, task)
         return StretchDone(video.video_id, stretch.number, 0, 0, message)
@@ -79,27 +74,21 @@ def look_at_stretch(task: Task, video: Video, stretch: Stretch) -> StretchDone:
         watchdog.alive()
         staged = _examine(task, video, stretch, decoder, watchdog)
     except (EngineError, VideoError) as error:
+        staging.end(stretch.number)
         message = _without_path(error, video.files[0].path)
         return StretchDone(video.video_id, stretch.number, 0, 0, message)
     finally:
         watchdog.stop()
-        staging.end(stretch.number)
     staged.facts["mark"] = mark
-    with _writing(staging.folder):
-        staging.put(stretch.number, staged)
-    return StretchDone(video.video_id, stretch.number, len(staged.samples), len(staged.faces))
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """A full disk is not the fault of the video that is looked at."""
-    try:
-        yield
-    except OSError as error:
-        raise CatalogError(
-            f"{folder}: what was seen cannot be written ({error.strerror or error}); mend that and "
-            "run the same command again, it goes on where this one stopped"
-        ) from error
+    start = time.perf_counter()
+    staging.put(stretch.number, staged)  # which ends the attempt, too
+    return StretchDone(
+        video.video_id,
+        stretch.number,
+        len(staged.samples),
+        len(staged.faces),
+        lake_s=time.perf_counter() - start,
+    )
 
 
 def _deadly(verb: str, attempts: int, task: Task) -> str:
@@ -138,6 +127,7 @@ def _examine_once(
     start = time.perf_counter()
     samples = sample_rows(video.facts, stretch, looks)
     faces = face_rows(video.content_id, task.pack.space, engine.dim, looks)
+    chips = chip_rows(video.content_id, looks) if task.settings.chips else None
     facts: dict[str, str | int | float] = {
         "n_samples": len(samples),
         "n_faces": len(faces),
@@ -152,7 +142,7 @@ def _examine_once(
         "write": time.perf_counter() - start,
     }
     facts.update(eyes.seconds)
-    return StagedStretch(samples, faces, facts)
+    return StagedStretch(samples, faces, facts, chips)
 
 
 def _mark(stretch: Stretch) -> str:
