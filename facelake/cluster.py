@@ -12,15 +12,18 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facelake.errors import FacelakeError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _CONFIG = {
     # A worker that dies takes innocent tasks along; the guilty one is told by its attempts
@@ -71,6 +74,13 @@ class Cluster:
     start_s: float
     _local: Any = None
     _short_since: float | None = field(default=None, repr=False)
+
+    def spread(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """What a function gives for every item, in their order, worked out by the workers."""
+        futures = self.client.map(function, items, pure=False)
+        for future in futures:
+            yield future.result()
+            future.release()
 
     def heal(self) -> None:
         """Start workers anew where fewer run than should, as a nanny does not always do.
@@ -124,7 +134,8 @@ def open_cluster(*, workers: int | None = None, scheduler: str | None = None) ->
         stack.enter_context(dask.config.set(_CONFIG))
         n_workers = workers or count_cores()
         local = stack.enter_context(_local_cluster(n_workers))
-        client = stack.enter_context(Client(local))
+        # Not the default one: what else of Dask the caller uses goes where it went before.
+        client = stack.enter_context(Client(local, set_as_default=False))
         yield Cluster(client, n_workers, time.perf_counter() - start, local)
 
 
@@ -167,7 +178,7 @@ def _connect(address: str) -> Client:
     from distributed import Client
 
     try:
-        return Client(address, timeout=_CONNECT_TIMEOUT_S)
+        return Client(address, timeout=_CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise FacelakeError(
             f"{address}: no Dask scheduler answers there; start one with 'dask scheduler' and "

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
+from facelake.cluster import count_cores
 from facelake.errors import CatalogError, GalleryError
 from facelake.gallery import NOBODY
-from facelake.lake import Lake
-from facelake.match import score_identities
+from facelake.lake import KernelName, Lake
+from facelake.match import Match, score_identities
 from facelake.schema import REFINED, SCORES, SPANS, SpanRules, unpack_embeddings
 from facelake.spans import best_per_sample, find_spans
+from facelake.tracks import stand_in_rows
+
+Spread = Callable[
+    [Callable[[list[dict[str, Any]]], pa.Table], list[list[dict[str, Any]]]], Iterable[pa.Table]
+]
 
 _FACE_COLUMNS = ("face_id", "pts", "time_s", "embedded_face_id", "embedding")
-_LONGEST_CHAIN = 4  # names followed from a face to the one that stands for it
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,16 @@ class SpanSettings:
         )
 
 
+def spread_over_threads(
+    function: Callable[[list[dict[str, Any]]], pa.Table], videos: list[list[dict[str, Any]]]
+) -> Iterable[pa.Table]:
+    """What a function gives for every video, in order, on every core of this machine."""
+    # NumPy, NumKong and Parquet let go of the interpreter while they work. A BLAS with threads of
+    # its own in each of these would only spin: ten million faces took twice the time.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count_cores()) as pool:
+        yield from pool.map(function, videos)
+
+
 def choose_space(lake: Lake, space: str | None = None, *, for_gallery: bool = True) -> str:
     """The space to ask a catalog in: the named one, else the one that can answer.
 
@@ -75,7 +94,7 @@ def choose_space(lake: Lake, space: str | None = None, *, for_gallery: bool = Tr
     known = sorted(lake.spaces)
     if space is not None and space not in known:
         raise CatalogError(
-            f"{lake.root}: the space must be one of {', '.join(known) or 'none yet'}, "
+            f"{lake.where}: the space must be one of {', '.join(known) or 'none yet'}, "
             f"but is {space!r}"
         )
     if space is not None or len(known) < 2:
@@ -85,7 +104,7 @@ def choose_space(lake: Lake, space: str | None = None, *, for_gallery: bool = Tr
     wanted = (filmed & enrolled) or (enrolled if for_gallery else filmed) or set(known)
     if len(wanted) > 1:
         raise CatalogError(
-            f"{lake.root}: holds faces of several models; name one space with --space: "
+            f"{lake.where}: holds faces of several models; name one space with --space: "
             f"{', '.join(sorted(wanted))}"
         )
     return wanted.pop()
@@ -105,7 +124,14 @@ def space_of(exemplars: pa.Table) -> str:
     return str(metadata[b"space"].decode())
 
 
-def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
+def match_gallery(
+    lake: Lake,
+    exemplars: pa.Table,
+    *,
+    min_score: float | None = None,
+    kernel: KernelName = "auto",
+    spread: Spread = spread_over_threads,
+) -> pa.Table:
     """Every face's best identity: one row of `schema.SCORES` per face, by video and time.
 
     A face without an embedding has the score of the one that stands for it, of the same track.
@@ -114,6 +140,13 @@ def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
     ----------
     exemplars
         Rows of `schema.EXEMPLARS` with their embeddings, of one space.
+    min_score
+        Leave out the faces whose best score is below, in [−1, 1]. Few embeddings are then read, and
+        the memory needed is that of what is found. ``None`` keeps every face.
+    kernel
+        What makes the products of the first pass.
+    spread
+        What calls a function for every video: `spread_over_threads`, or Dask workers'.
 
     Raises
     ------
@@ -121,82 +154,144 @@ def match_gallery(lake: Lake, exemplars: pa.Table) -> pa.Table:
         Nobody is enrolled.
     CatalogError
         The catalog holds no face of the exemplars' space.
+    ValueError
+        ``min_score`` is outside of [−1, 1].
     """
-    space = space_of(exemplars)
-    video_ids = list(lake.iter_video_ids(space))
-    if not video_ids:
-        held = sorted(set(lake.runs()["space"].to_pylist()))
-        if not held:
-            raise CatalogError(f"{lake.root}: nothing is ingested yet; facelake ingest comes first")
-        raise CatalogError(
-            f"{lake.root}: the gallery's faces are of space {space}, but the videos' are of "
-            f"{', '.join(held)}; embeddings of two models cannot be compared: enrol the photos "
-            "with the pack that the videos were ingested with"
+    if min_score is not None and not -1.0 <= min_score <= 1.0:
+        raise ValueError(f"min_score must lie in [-1, 1], but is {min_score}")
+    gallery = _Probes.of(exemplars)
+    runs = lake.runs(gallery.space)
+    if not len(runs):
+        _refuse_other_spaces(lake, gallery.space)
+    videos = [found.to_pylist() for _, found in _groups(runs, "video_id")]
+    videos.sort(key=lambda runs_of: runs_of[0]["video_id"])
+    match = partial(_match_video, lake, gallery, min_score, kernel)
+    return pa.concat_tables([SCORES.empty_table(), *spread(match, videos)])
+
+
+def _refuse_other_spaces(lake: Lake, space: str) -> NoReturn:
+    held = sorted(set(lake.runs()["space"].to_pylist()))
+    if not held:
+        raise CatalogError(f"{lake.where}: nothing is ingested yet; facelake ingest comes first")
+    raise CatalogError(
+        f"{lake.where}: the gallery's faces are of space {space}, but the videos' are of "
+        f"{', '.join(held)}; embeddings of two models cannot be compared: enrol the photos "
+        "with the pack that the videos were ingested with"
+    )
+
+
+@dataclass(frozen=True)
+class _Probes:
+    """A gallery made ready: what every video is compared with."""
+
+    space: str
+    vectors: npt.NDArray[np.float32]
+    identity_of: npt.NDArray[np.intp]
+    names: npt.NDArray[np.str_]
+    exemplar_ids: pa.ChunkedArray
+
+    @classmethod
+    def of(cls, exemplars: pa.Table) -> _Probes:
+        names, identity_of = np.unique(exemplars["identity"].to_pylist(), return_inverse=True)
+        vectors = unpack_embeddings(exemplars["embedding"]).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # float16 rounds the length, too
+        space = space_of(exemplars)
+        return cls(space, vectors, identity_of, names, exemplars["exemplar_id"])
+
+    def match(self, embeddings: npt.NDArray[np.float16]) -> Match:
+        return score_identities(
+            embeddings, self.vectors, self.identity_of, n_identities=len(self.names)
         )
-    names, identity_of = np.unique(exemplars["identity"].to_pylist(), return_inverse=True)
-    vectors = unpack_embeddings(exemplars["embedding"]).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # float16 rounds the length, too
-    tables = [SCORES.empty_table()]
-    for video_id in video_ids:
-        faces = lake.faces(video_id, space, _FACE_COLUMNS)
-        faces, stands_for = _with_stand_in(faces)
-        if len(faces):
-            tables.append(
-                _score(video_id, faces, stands_for, exemplars, vectors, identity_of, names)
-            )
-    return pa.concat_tables(tables)
 
 
-def _with_stand_in(faces: pa.Table) -> tuple[pa.Table, npt.NDArray[np.intp]]:
-    """The faces that can be scored, and among them the row whose embedding stands for each.
+def _match_video(
+    lake: Lake,
+    gallery: _Probes,
+    min_score: float | None,
+    kernel: KernelName,
+    runs: list[dict[str, Any]],
+) -> pa.Table:
+    """The scores of one video; ``runs`` are its ``videos`` rows."""
+    filled = [video for video in runs if video["n_samples"]]
+    if len(filled) == 1 and min_score is not None:
+        return lake.steadily(lambda: _scan_video(lake, gallery, min_score, kernel, filled[0]))
+    if not filled:
+        return SCORES.empty_table()
+    # Of several runs each owns some instants: all of their faces have to be known.
+    faces = lake.faces(runs[0]["video_id"], gallery.space, _FACE_COLUMNS)
+    stands_for = stand_in_rows(faces)
+    told = np.flatnonzero(stands_for >= 0)  # for the others there is nothing to compare
+    probes, probe = np.unique(stands_for[told], return_inverse=True)
+    match = gallery.match(unpack_embeddings(faces["embedding"].take(pa.array(probes))))
+    scores = _score_rows(
+        gallery,
+        runs[0]["video_id"],
+        faces.take(pa.array(told)),
+        match,
+        probe,
+        faces["face_id"].take(pa.array(stands_for[told])),
+    )
+    if min_score is None:
+        return scores
+    return scores.filter(pa.array(scores["score"].to_numpy() >= np.float32(min_score)))
 
-    A face without an embedding names the one that stands for it. Where several runs saw a video,
-    that one may have been taken from another run and name a third; a name that leads nowhere
-    leaves the face out.
-    """
-    own = np.arange(len(faces))
-    known = pc.is_valid(faces["embedding"]).to_numpy()
-    if known.all():
-        return faces, own
-    named = pc.index_in(faces["embedded_face_id"], faces["face_id"].combine_chunks())
-    step = np.where(known, own, pc.fill_null(named, -1).to_numpy())
-    stands_for = step
-    for _ in range(_LONGEST_CHAIN):
-        stands_for = np.where(stands_for >= 0, step[stands_for], -1)
-    found = (stands_for >= 0) & known[stands_for]
-    kept = np.flatnonzero(found)
-    return faces.take(pa.array(kept)), np.searchsorted(kept, stands_for[kept])
+
+def _scan_video(
+    lake: Lake, gallery: _Probes, min_score: float, kernel: KernelName, video: dict[str, Any]
+) -> pa.Table:
+    """The scores from ``min_score`` on of a video with one run, of few of its embeddings."""
+    # A publish that came after the row was read has replaced the parts that it names.
+    video = lake.run_row(video["video_id"], video["run"])
+    candidates = lake.scan(gallery.vectors, min_score=min_score, kernel=kernel).candidates(video)
+    match = gallery.match(candidates.vectors)
+    hits = np.flatnonzero(match.score >= np.float32(min_score))
+    if not len(hits):
+        return SCORES.empty_table()
+    row, probe = candidates.row[hits], hits
+    columns = ["face_id", "pts", "time_s"]
+    faces = lake.read_faces(video, row, columns)
+    own = faces["face_id"].combine_chunks()
+    if video["n_embedded"] is None or video["n_embedded"] == video["n_faces"]:
+        return _score_rows(gallery, video["video_id"], faces, match, probe, own)
+    others = lake.find_stood_for(video, own)
+    stand_in = np.concatenate([np.arange(len(hits)), others["stand_in"].to_numpy()])
+    row = np.concatenate([row, others["row"].to_numpy()])
+    order = np.argsort(row, kind="stable")
+    row, stand_in = row[order], stand_in[order]
+    return _score_rows(
+        gallery,
+        video["video_id"],
+        lake.read_faces(video, row, columns),
+        match,
+        hits[stand_in],
+        own.take(pa.array(stand_in)),
+    )
 
 
-def _score(
+def _score_rows(
+    gallery: _Probes,
     video_id: str,
     faces: pa.Table,
-    stands_for: npt.NDArray[np.intp],
-    exemplars: pa.Table,
-    vectors: npt.NDArray[np.float32],
-    identity_of: npt.NDArray[np.intp],
-    names: npt.NDArray[np.str_],
+    match: Match,
+    probe: npt.NDArray[np.intp],
+    embedded_face_id: pa.Array | pa.ChunkedArray,
 ) -> pa.Table:
-    probes, probe = np.unique(stands_for, return_inverse=True)
-    match = score_identities(
-        unpack_embeddings(faces["embedding"].take(pa.array(probes))),
-        vectors,
-        identity_of,
-        n_identities=len(names),
-    )
+    """Rows of `schema.SCORES`: for each face the match of the probe that stands for it."""
     has_runner_up = (match.runner_up >= 0)[probe]
     return pa.table(
         {
-            "video_id": [video_id] * len(faces),
+            "video_id": pa.repeat(pa.scalar(video_id, pa.string()), len(faces)),
             "face_id": faces["face_id"],
             "pts": faces["pts"],
             "time_s": faces["time_s"],
-            "identity": names[match.identity[probe]].tolist(),
+            "identity": pa.array(gallery.names[match.identity[probe]].tolist(), pa.string()),
             "score": match.score[probe],
-            "exemplar_id": exemplars["exemplar_id"].take(match.exemplar[probe]),
-            "runner_up": pa.array(names[match.runner_up[probe]], mask=~has_runner_up),
+            "exemplar_id": gallery.exemplar_ids.take(pa.array(match.exemplar[probe])),
+            "runner_up": pa.array(
+                gallery.names[match.runner_up[probe]].tolist(), pa.string(), mask=~has_runner_up
+            ),
             "margin": pa.array(match.margin[probe], mask=~has_runner_up),
-            "embedded_face_id": faces["face_id"].take(pa.array(stands_for)),
+            "embedded_face_id": embedded_face_id,
         },
         schema=SCORES,
     )

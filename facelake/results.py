@@ -90,19 +90,23 @@ class Scores:
         Names in the gallery.
     space
         The embeddings' space.
+    min_score
+        Faces below were left out; ``None`` where every face is there.
     """
 
     _lake: Lake
     table: pa.Table
     identities: tuple[str, ...]
     space: str
+    min_score: float | None = None
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __repr__(self) -> str:
         people = counted(len(self.identities), "identity")
-        return f"Scores of {counted(len(self), 'face')} with {people} ({self.space})"
+        least = "" if self.min_score is None else f", from {self.min_score:g} on"
+        return f"Scores of {counted(len(self), 'face')} with {people}{least} ({self.space})"
 
     def spans(
         self,
@@ -141,7 +145,7 @@ class Scores:
         Raises
         ------
         ValueError
-            A threshold outside [−1, 1] or a negative duration.
+            A threshold outside [−1, 1] or below ``min_score``, or a negative duration.
         GalleryError
             An identity that is not enrolled.
         """
@@ -154,6 +158,12 @@ class Scores:
             bridge_s=bridge_s,
             min_span_s=min_span_s,
         )
+        least = threshold if exit_threshold is None else exit_threshold
+        if self.min_score is not None and least < self.min_score:
+            raise ValueError(
+                f"these scores were kept from {self.min_score:g} on, so spans with a threshold of "
+                f"{least:g} cannot be told; match again with min_score={least:g} or none"
+            )
         names = (identities,) if isinstance(identities, str) else identities
         only = None if names is None else tuple(plain_name(name) for name in names)
         for identity in only or ():

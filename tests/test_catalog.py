@@ -17,7 +17,7 @@ from planted import OTHER_SPACE, SPACE, add_space, alike, axis, new_lake, plant_
 
 import facelake
 from facelake.catalog import Catalog
-from facelake.errors import CatalogError, ExportError, GalleryError
+from facelake.errors import CatalogError, EngineError, ExportError, GalleryError
 from facelake.lake import Lake
 from facelake.results import Gallery, Scores, Spans
 from facelake.schema import FACES, SAMPLES, SPANS, IngestSettings
@@ -118,7 +118,9 @@ def test_info_counts_what_was_planted(catalog: Catalog) -> None:
         ("failed", "no frame could be decoded"),
         ("partial", "2 damaged packets"),
     ]
-    assert told["bytes"] == sum(p.stat().st_size for p in catalog.path.rglob("*.*") if p.is_file())
+    assert told["bytes"] == sum(
+        p.stat().st_size for p in Path(catalog.path).rglob("*.*") if p.is_file()
+    )
     json.dumps(told)
 
 
@@ -179,6 +181,38 @@ def test_scores_are_asked_again_and_again_without_matching(catalog: Catalog) -> 
     assert isinstance(scores, Scores)
     assert repr(scores) == f"Scores of 25 faces with 2 identities ({SPACE})"
     assert [len(scores.spans(threshold)) for threshold in (0.3, 0.55, 0.9)] == [3, 1, 0]
+
+
+def test_scores_from_a_least_one_on_answer_thresholds_from_there_on(catalog: Catalog) -> None:
+    every, some = catalog.match(), catalog.match(min_score=0.55)
+    assert len(some) < len(every)
+    assert some.spans(0.55).table.equals(every.spans(0.55).table)
+    assert some.spans(0.6, exit_threshold=0.55).table.equals(
+        every.spans(0.6, exit_threshold=0.55).table
+    )
+    assert "from 0.55 on" in repr(some)
+    with pytest.raises(
+        ValueError, match=r"were kept from 0\.55 on.*match again with min_score=0\.4"
+    ):
+        some.spans(0.6, exit_threshold=0.4)
+
+
+def test_workers_of_a_running_scheduler_may_compare(catalog: Catalog) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        for min_score in (None, 0.5):
+            scores = catalog.match(min_score=min_score, scheduler=address)
+            assert scores.table.equals(catalog.match(min_score=min_score).table)
+
+
+def test_a_gpu_that_is_not_there_is_not_quietly_done_without(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(EngineError, match="CuPy is not installed"):
+        catalog.match(min_score=0.5, device="cuda")
 
 
 def test_a_part_of_the_gallery_can_be_asked_for(catalog: Catalog) -> None:

@@ -409,7 +409,7 @@ def test_a_catalog_of_a_newer_schema_is_refused(own_catalog: Path) -> None:
     told = json.loads((own_catalog / "catalog.json").read_text())
     (own_catalog / "catalog.json").write_text(json.dumps(told | {"schema_version": 99}))
     line = complaint(run("spans", "-c", own_catalog, "-t", "0.3"))
-    assert "schema version must be at most 1, but is 99" in line
+    assert "schema version must be at most 2, but is 99" in line
     assert "pip install -U facelake" in line
 
 
@@ -553,7 +553,7 @@ def test_a_full_disk_is_one_sentence(catalog: Path, kind: str) -> None:
 def test_an_interrupted_command_says_how_it_goes_on(
     catalog: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Catalog, "match", interrupted)
@@ -562,7 +562,7 @@ def test_an_interrupted_command_says_how_it_goes_on(
 
 
 def test_a_mistake_of_ours_is_not_hidden(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise pa.ArrowInvalid("no such kernel")  # a ValueError too
 
     monkeypatch.setattr(Catalog, "match", broken)
@@ -651,8 +651,10 @@ def below(command: click.Command) -> list[click.Parameter]:
 def test_the_first_help_lists_the_commands_in_order_of_need_and_the_exit_codes() -> None:
     text = run("--help").stdout
     listed = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert listed == ["demo", "ingest", "enrol", "spans", "clips", "plot", "info", "doctor",
-                      "bench", "lab"]  # fmt: skip
+    assert listed == [
+        "demo", "ingest", "reembed", "enrol", "spans", "clips", "plot", "export", "import", "info",
+        "coverage", "verify", "describe", "forget", "purge", "doctor", "bench", "lab",
+    ]  # fmt: skip
     assert "..." not in text.split("Commands:\n")[1]
     assert "3 done with some videos failed" in text
     assert "    facelake" not in text.split("Options:")[0].replace("\n  facelake", "")

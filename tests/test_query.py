@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import walked
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from planted import (
@@ -33,7 +34,14 @@ from facelake.query import (
     match_gallery,
     space_of,
 )
-from facelake.schema import SCORES, SPANS, unpack_embeddings
+from facelake.schema import (
+    EXEMPLARS,
+    SCORES,
+    SPANS,
+    pack_embeddings,
+    unpack_embeddings,
+    with_embedding,
+)
 
 ANN, BOB = {"Ann": [axis(0)]}, {"Bob": [axis(1)]}
 
@@ -521,3 +529,85 @@ def test_a_space_that_the_catalog_does_not_have_is_refused(lake: Lake) -> None:
 def test_a_catalog_in_which_nothing_is_has_no_space(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="nothing is ingested yet"):
         choose_space(Lake.create(tmp_path / "tv"))
+
+
+# From a least score on ---------------------------------------------------------------------------
+
+
+def _large_lake(root: Path, seed: int, embedded: float, n_runs: int) -> tuple[Lake, pa.Table]:
+    """Two videos of many faces, some with several runs, and a gallery of faces out of them."""
+    vectors = walked.walk(300, seed, embedded=embedded)
+    lake, _ = walked.catalog(root, vectors)
+    for run in range(1, n_runs):
+        pts = np.arange(0, 300, run + 1)
+        some = lake.faces("news-01234567", walked.SPACE).take(pa.array(pts))
+        row = walked.video(len(pts), len(pts) - 1, run=f"r{run + 1}")
+        lake.publish(row, walked.samples(300).take(pa.array(pts)), some)
+    other = walked.video(90, 90, video_id="b-89abcdef")
+    lake.publish(other, walked.samples(90), walked.faces(walked.walk(90, seed + 1)))
+    random = np.random.default_rng(seed)
+    known = vectors[~np.isnan(vectors[:, 0])]
+    chosen = known[random.permutation(len(known))[:5]].astype(np.float32)
+    rows = [
+        {
+            "exemplar_id": f"e{number}",
+            "identity": f"person {number % 3}",
+            "photo": f"/photos/{number}.jpg",
+            "photo_sha256": "00",
+            "bbox_xyxy": [0, 0, 1, 1],
+            "det_score": 1.0,
+            "quality": 1.0,
+        }
+        for number in range(len(chosen))
+    ]
+    table = pa.Table.from_pylist(rows, schema=EXEMPLARS)
+    schema = with_embedding(EXEMPLARS, walked.SPACE, vectors.shape[1])
+    return lake, pa.table([*table.columns, pack_embeddings(chosen)], schema=schema)
+
+
+@given(
+    st.integers(0, 99),
+    st.sampled_from([1.0, 0.5]),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([-1.0, 0.0, 0.3, 0.5, 0.8, 1.0]),
+)
+@settings(max_examples=25, deadline=None)
+def test_scores_from_a_least_one_on_are_those_of_a_comparison_with_every_face(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    embedded: float,
+    n_runs: int,
+    min_score: float,
+) -> None:
+    lake, gallery = _large_lake(tmp_path_factory.mktemp("least"), seed, embedded, n_runs)
+    every = match_gallery(lake, gallery)
+    enough = every.filter(pa.array(every["score"].to_numpy() >= np.float32(min_score)))
+    assert match_gallery(lake, gallery, min_score=min_score).equals(enough)
+
+
+@pytest.mark.parametrize("min_score", [-1.1, 1.5, float("nan")])
+def test_a_least_score_that_no_cosine_has_is_refused(lake: Lake, min_score: float) -> None:
+    with pytest.raises(ValueError, match=r"min_score must lie in \[-1, 1\]"):
+        match_gallery(lake, plant_gallery(lake, ANN), min_score=min_score)
+
+
+def test_a_part_that_was_replaced_while_it_was_scanned_is_scanned_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, gallery = _large_lake(tmp_path, 3, 1.0, 1)
+    expected = match_gallery(lake, gallery, min_score=0.3)
+    scan = Lake.scan
+    replaced: list[str] = []
+
+    def replace_first(self: Lake, *args: Any, **options: Any) -> Any:
+        if not replaced:
+            row = self.run_row("news-01234567", "r1")
+            replaced.append(row["generation"])
+            faces = self.faces("news-01234567", walked.SPACE)
+            self.publish(row, self.samples("news-01234567", walked.SPACE), faces)
+        return scan(self, *args, **options)
+
+    monkeypatch.setattr(Lake, "scan", replace_first)
+    one_by_one = match_gallery(lake, gallery, min_score=0.3, spread=map)
+    assert replaced
+    assert one_by_one.equals(expected)

@@ -69,7 +69,9 @@ def compared(
     clip = str(poker / "friends_poker.mp4")
     dense.ingest(clip, every_frame=True, embed="all", workers=2, progress=False)
     question = Question(catalog.gallery(), 0.30)
-    return compare_answers(question, catalog.path, dense.path, plan_footage((clip,), None))
+    return compare_answers(
+        question, Path(catalog.path), Path(dense.path), plan_footage((clip,), None)
+    )
 
 
 @pytest.fixture(scope="module")

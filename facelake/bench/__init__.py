@@ -1,10 +1,13 @@
-"""How fast facelake is, beside insightface's own classes frame by frame, on the same frames.
+"""How fast facelake is, beside others in the same run.
 
-`compare_speed` runs both in turns. The peer's process imports this package too (`peer`), so what
-is heavy is imported where it is needed and the peer's memory is its own.
+`compare_speed` ingests footage in turns with insightface's own classes frame by frame, and
+`compare_scans` searches millions of made-up faces in turns with NumPy, FAISS and DuckDB. Each side
+works in a process of its own, which imports this package too, so what is heavy is imported where it
+is needed and each one's memory is its own.
 """
 
 from facelake.bench.compare import compare_speed
 from facelake.bench.result import BenchResult
+from facelake.bench.scan import ScanResult, compare_scans
 
-__all__ = ["BenchResult", "compare_speed"]
+__all__ = ["BenchResult", "ScanResult", "compare_scans", "compare_speed"]

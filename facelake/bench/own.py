@@ -56,5 +56,6 @@ def main() -> None:
         "start_s": called_s + report.start_s,
         "first_row_s": report.first_row_s,
         "work_s": report.work_s,
+        "lake_s": report.lake_s,
     }
     Path(job.out).write_text(json.dumps(told), "utf-8")

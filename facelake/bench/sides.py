@@ -157,10 +157,13 @@ def run_facelake(
     with MemoryWatch() as memory:
         run_python(_OWN, folder / "job.json", who="facelake")
     videos = _videos(folder / "catalog")
-    told = read_told(folder) | {
+    own = read_told(folder)
+    stage_s = {stage: sum(video[f"{stage}_s"] or 0.0 for video in videos) for stage in STAGES}
+    told = own | {
         "label": f"facelake, {counted(plan.workers, 'worker')}",
         "n_workers": plan.workers,
-        "stage_s": {stage: sum(video[f"{stage}_s"] or 0.0 for video in videos) for stage in STAGES},
+        # A video's row cannot tell what it took to write itself.
+        "stage_s": stage_s | {"write": own["lake_s"]},
         "n_frames": sum(video["n_samples"] - video["n_undecodable"] for video in videos),
         "n_faces": sum(video["n_faces"] for video in videos),
     }

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from facelake import __version__
 from facelake.cli.ask import clips, plot, spans
-from facelake.cli.build import enrol, ingest
+from facelake.cli.bench import bench
+from facelake.cli.build import enrol, ingest, reembed
 from facelake.cli.common import (
     DONE_WITH_FAILURES,
     FAILED,
@@ -18,7 +19,10 @@ from facelake.cli.common import (
     add_debug,
     debugging,
 )
-from facelake.cli.machine import bench, demo, doctor, info, lab
+from facelake.cli.exchange import export, import_
+from facelake.cli.forget import describe, forget, purge
+from facelake.cli.lake import coverage, verify
+from facelake.cli.machine import demo, doctor, info, lab
 from facelake.errors import FacelakeError
 
 __all__ = ["DONE_WITH_FAILURES", "FAILED", "WRONG_USAGE", "main"]
@@ -73,6 +77,9 @@ def main() -> None:
     """  # noqa: D301  (click's \b is a backspace: these lines stay as they are)
 
 
-for command in (demo, ingest, enrol, spans, clips, plot, info, doctor, bench, lab):
+for command in (
+    demo, ingest, reembed, enrol, spans, clips, plot, export, import_, info,
+    coverage, verify, describe, forget, purge, doctor, bench, lab,
+):  # fmt: skip
     main.add_command(command)
 add_debug(main)

@@ -15,7 +15,7 @@ from pyarrow import csv
 from facelake.catalog import Catalog, open_catalog
 from facelake.gallery import plain_name, refuse_unknown
 from facelake.query import SpanSettings
-from facelake.results import Scores, Spans
+from facelake.results import Gallery, Spans
 from facelake.tabular import to_json, write_file, write_tabular
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_FAILURES, INTERRUPTED = 0, 1, 2, 3, 130
@@ -23,21 +23,22 @@ DASH = "-"
 """As ``--out``: standard output."""
 
 _DEBUG = "facelake.debug"
+_STEP = 0.2  # by which a lower score is tried, where nothing was found
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def catalog_option(command: Command) -> Command:
-    """``-c CATALOG``: the catalog's folder."""
+    """``-c CATALOG``: the catalog's folder or URL."""
     return click.option(
         "-c",
         "--catalog",
         "catalog",
         required=True,
         metavar="CATALOG",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=str),
         callback=lambda _ctx, _option, path: open_catalog(path),
-        help="The catalog's folder, such as catalogs/tv.",
+        help="The catalog's folder, such as catalogs/tv, or its URL, such as s3://bucket/tv.",
     )(command)
 
 
@@ -109,6 +110,19 @@ def rules_options(command: Command) -> Command:
             help="Whose embeddings to compare, where the catalog holds several models'; facelake "
             "info lists them.",
         ),
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda"]),
+            default="cpu",
+            show_default=True,
+            help="Where faces are compared; cuda takes CuPy.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of a running Dask scheduler compare.  [default: this process, on "
+            "every core]",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -132,24 +146,32 @@ def format_options(command: Command) -> Command:
 
 def find_spans(catalog: Catalog, identities: tuple[str, ...], rules: dict[str, Any]) -> Spans:
     """Match the catalog with its gallery and apply the rules."""
-    space = rules.pop("space")
+    space, where = rules.pop("space"), {name: rules.pop(name) for name in ("device", "scheduler")}
     SpanSettings(**rules)  # what is wrong is refused before the work, not after it
     gallery = catalog.gallery(space)
     for identity in identities:
         refuse_unknown(plain_name(identity), gallery.identities)
-    scores = catalog.match(gallery)
+    least = rules["threshold"] if rules["exit_threshold"] is None else rules["exit_threshold"]
+    scores = catalog.match(gallery, min_score=least, **where)
     found = scores.spans(identities=identities or None, **rules)
     if not len(found):
-        click.echo(f"{found!r}: {_best_score(scores, identities)}", err=True)
+        best = _best_score(catalog, gallery, identities, least)
+        click.echo(f"{found!r}: {best}", err=True)
     return found
 
 
-def _best_score(scores: Scores, identities: tuple[str, ...]) -> str:
+def _best_score(
+    catalog: Catalog, gallery: Gallery, identities: tuple[str, ...], least: float
+) -> str:
     """What a person needs to know to choose a threshold that finds something."""
-    rows = scores.table.select(["score", "identity"])
-    if identities:
-        names = pa.array([plain_name(name) for name in identities])
-        rows = rows.filter(pc.is_in(rows["identity"], names))
+    wanted = pa.array([plain_name(name) for name in identities] or gallery.identities)
+    while True:  # a lower score is a longer scan
+        scores = catalog.match(gallery, min_score=least)
+        rows = scores.table.select(["score", "identity"])
+        rows = rows.filter(pc.is_in(rows["identity"], wanted))
+        if len(rows) or least <= -1.0:
+            break
+        least = max(-1.0, least - _STEP)
     if not len(rows):
         what = "is most like these people" if len(scores) else "was found in the videos"
         return f"no face {what}"
@@ -263,3 +285,15 @@ def debugging(ctx: click.Context) -> bool:
 def quiet_option(command: Command) -> Command:
     """``--quiet``: no progress."""
     return click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")(command)
+
+
+def kind_option(command: Command) -> Command:
+    """``--format`` of commands that print a report."""
+    return click.option(
+        "--format",
+        "kind",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="How to print it.",
+    )(command)

@@ -1,4 +1,4 @@
-"""Commands about this machine and what is on it: demo, info, doctor, bench, lab."""
+"""Commands about this machine and what is on it: demo, info, doctor, lab."""
 
 from __future__ import annotations
 
@@ -11,18 +11,9 @@ import click
 import pyarrow as pa
 
 from facelake.catalog import Catalog
-from facelake.cli.common import DONE, FAILED, catalog_option, emit, quiet_option
+from facelake.cli.common import DONE, FAILED, catalog_option, emit, kind_option, quiet_option
 from facelake.errors import FacelakeError
 from facelake.words import clock, counted
-
-_KIND = click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
 
 
 @click.command(short_help="All of it once, offline, on footage it makes itself.")
@@ -60,7 +51,7 @@ def demo(ctx: click.Context, out: Path, workers: int | None, quiet: bool) -> Non
 @click.command(short_help="What is in a catalog, and what failed.")
 @catalog_option
 @click.option("--videos", is_flag=True, help="List the videos, one a row, instead of the summary.")
-@_KIND
+@kind_option
 def info(catalog: Catalog, videos: bool, kind: str) -> None:
     """What is in a catalog: videos, hours, faces, failures, models, providers, who is enrolled.
 
@@ -77,7 +68,7 @@ def info(catalog: Catalog, videos: bool, kind: str) -> None:
 
 
 @click.command(short_help="Is this machine right, and how to mend what is not.")
-@_KIND
+@kind_option
 @click.pass_context
 def doctor(ctx: click.Context, kind: str) -> None:
     """Is this machine right? What is installed, what runs, and how to mend what is missing.
@@ -97,67 +88,6 @@ def doctor(ctx: click.Context, kind: str) -> None:
     else:
         Console().print(render(findings))
     ctx.exit(DONE if can_ingest(findings) else FAILED)
-
-
-@click.command(short_help="How fast: insightface frame by frame, and facelake.")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option(
-    "--sample-fps",
-    type=click.FloatRange(min=0.0, min_open=True),
-    help="Compare at this rate alone: frames looked at a second, at most.",
-)
-@click.option("--every-frame", is_flag=True, help="Compare over every frame alone.")
-@click.option(
-    "--gallery",
-    metavar="PHOTOS",
-    type=click.Path(path_type=Path),
-    help="Reference photos, as for enrol: compare the spans of the default settings with those of "
-    "every frame, too.",
-)
-@click.option(
-    "--threshold",
-    "-t",
-    type=float,
-    default=0.30,
-    show_default=True,
-    help="Lowest score that starts a span.",
-)
-@click.option(
-    "--truth",
-    metavar="CSV",
-    type=click.Path(path_type=Path),
-    help="Who is to be seen when (video,label,start_s,end_s[,visibility]): compare both with it.",
-)
-@click.option(
-    "--runs",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="How often each is run; medians are compared.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Worker processes on this machine.  [default: one per core]",
-)
-@_KIND
-@quiet_option
-def bench(sources: tuple[str, ...], kind: str, quiet: bool, **options: Any) -> None:
-    """How fast: insightface's own classes frame by frame, and facelake, on the same footage.
-
-    In one run, in turns: insightface and facelake over every frame, what onnxruntime alone takes
-    for that, insightface at facelake's default rate, and facelake as it comes. Printed are frames
-    a second, ratios, start-up, peak memory, seconds by stage, and whether both saw the same; with
-    --gallery also what the default settings lose.
-
-    \b
-    facelake bench archive/sample.mp4
-    facelake bench archive/sample.mp4 --gallery photos/ --truth truth.csv
-    """  # noqa: D301
-    from facelake.bench import compare_speed
-
-    result = compare_speed(sources, progress=not quiet, **options)
-    click.echo(json.dumps(result.to_dict(), indent=1) if kind == "json" else str(result))
 
 
 @click.command(short_help="Open JupyterLab in the notebooks' folder.")
@@ -181,6 +111,7 @@ def lab(ctx: click.Context, folder: Path) -> None:
     ctx.exit(ended.returncode)
 
 
+_DESCRIBED = (("purpose", "purpose"), ("keep until", "retain_until"), ("contact", "contact"))
 _VIDEO_COLUMNS = (
     "video", "status", "duration_s", "n_samples", "n_faces", "n_tracks", "decoder", "error",
 )  # fmt: skip
@@ -222,6 +153,7 @@ def _say(told: dict[str, Any]) -> str:
             ("  licence", facts["licence"]),
             ("  enrolled", _people(told["enrolled"].get(space, {}))),
         ]
+    rows += [(name, told[key]) for name, key in _DESCRIBED if told[key]]
     for note, n_videos in told["engine_notes"].items():
         rows.append(("slower", f"{counted(n_videos, 'video')}: {note}"))
     for trouble in told["troubles"]:
