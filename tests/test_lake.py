@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from facelake.errors import CatalogError
 from facelake.lake import Lake, save_table, write_table
 from facelake.lake import lake as lake_module
+from facelake.lake.records import write_record
 from facelake.lake.stores.store import Store
 from facelake.schema import (
     EXEMPLARS,
@@ -202,7 +203,13 @@ def test_a_crash_between_tables_shows_what_was_there_before(
         written.append(name)
         write_table(table, store, name, **more)
 
+    def crash_at_last(store: Store, video: dict[str, Any], facts: dict[str, str]) -> None:
+        if len(written) == n_written:
+            raise KeyboardInterrupt
+        write_record(store, video, facts)
+
     monkeypatch.setattr(lake_module, "write_table", crash)
+    monkeypatch.setattr(lake_module, "write_record", crash_at_last)
     there = lake.store.find()
     with pytest.raises(KeyboardInterrupt):
         publish(lake, "r1", [0, 5, 10])

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from planted import axis, new_lake, plant_video
 
-from facelake.lake import Lake, read_table
+from facelake.lake import Lake
 from facelake.lake import records as records_module
 from facelake.lake.records import RECORDS_CACHE, read_records
 from facelake.lake.stores.store import Store
@@ -35,12 +36,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the records that are opened from here on."""
     names: list[str] = []
 
-    def note(store: Store, name: str, *more: Any) -> Any:
-        if name != RECORDS_CACHE:
-            names.append(name)
-        return read_table(store, name, *more)
+    def note(store: Store, name: str) -> Any:
+        names.append(name)
+        return noted(store, name)
 
-    monkeypatch.setattr(records_module, "read_table", note)
+    noted = records_module._noted
+    monkeypatch.setattr(records_module, "_noted", note)
     return names
 
 
@@ -89,6 +90,29 @@ def test_a_damaged_cache_is_not_believed(lake: Lake, opened: list[str], tmp_path
         opened.clear()
         assert read_records(lake.store, lake.scratch).equals(first)
         assert len(opened) == N_VIDEOS
+
+
+def test_a_note_tells_what_the_table_tells(tmp_path: Path) -> None:
+    lake = new_lake(tmp_path / "tv")
+    plant_video(lake, "a", {0: [axis(0)], 40: None}, duration_s=1 / 3, assumed_fps=29.97)
+    plant_video(lake, "b", {}, error="a “reason”\nof two lines")
+    noted = read_records(lake.store, lake.scratch)
+    names = [entry.name for entry in lake.store.find("videos")]
+    assert all(records_module._noted(lake.store, name) for name in names)
+    for path in (tmp_path / "tv" / "videos").rglob("*.parquet"):
+        pq.write_table(pq.read_table(path, partitioning=None), path)  # as others write: no note
+    assert not any(records_module._noted(lake.store, name) for name in names)
+    assert read_records(lake.store, lake.scratch).equals(noted)
+
+
+def test_a_note_with_a_flipped_bit_is_not_believed(tmp_path: Path) -> None:
+    lake = new_lake(tmp_path / "tv")
+    plant_video(lake, "a", {0: [axis(0)]}, size_bytes=1234)
+    (path,) = (tmp_path / "tv" / "videos").rglob("*.parquet")
+    data = bytearray(path.read_bytes())
+    data[data.find(b'"size_bytes": 1234') + 15] ^= 1
+    path.write_bytes(data)
+    assert read_records(lake.store, lake.scratch)["size_bytes"].to_pylist() == [1234]
 
 
 def test_what_is_no_record_of_its_place_is_passed_over(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,7 @@ def _answer(start: float, before: int, n_found: int) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - start,
         "bytes_read": _bytes_read() - before,
+        "peak_bytes": _peak_bytes(),
         "n_found": n_found,
     }
 
@@ -106,6 +108,16 @@ def _bytes_read() -> int:
         return int(_IO.read_text().partition("rchar:")[2].split()[0])
     except OSError:
         return 0
+
+
+def _peak_bytes() -> int:
+    """Most memory this process ever had, in bytes; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _resident(root: str) -> npt.NDArray[np.float32]:

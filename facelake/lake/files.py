@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,12 @@ def save_table(table: pa.Table, path: Path, **facts: str | int | float) -> None:
     facts
         Go into the file's ``facelake`` metadata, beside the schema version.
     """
+    _save(table, path, facts)
+
+
+def _save(
+    table: pa.Table, path: Path, facts: Mapping[str, str | int | float], note: bytes = b""
+) -> None:
     schema = stamp(table.schema, **facts)
     packed = [f.name for f in schema if pa.types.is_fixed_size_binary(f.type)]
     with_text = [f.name for f in schema if pa.types.is_string(f.type)]
@@ -57,7 +63,7 @@ def save_table(table: pa.Table, path: Path, **facts: str | int | float) -> None:
         store_schema=True,
     )
     with path.open("r+b") as file:
-        seal(file)
+        seal(file, note)
 
 
 def write_table(table: pa.Table, store: Store, name: str, **facts: str | int | float) -> None:
@@ -68,7 +74,14 @@ def write_table(table: pa.Table, store: Store, name: str, **facts: str | int | f
     CatalogError
         It cannot be written: the disk is full or read-only.
     """
-    store.write(name, lambda part: save_table(table, part, **facts))
+    store.write(name, lambda part: _save(table, part, facts))
+
+
+def write_noted(
+    table: pa.Table, store: Store, name: str, note: bytes, facts: Mapping[str, str]
+) -> None:
+    """As `write_table`, with a note beside the table (`seal`)."""
+    store.write(name, lambda part: _save(table, part, facts, note))
 
 
 def read_table(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -39,7 +39,6 @@ from facelake.lake.layout import (
     PARTED,
     SAMPLES_FOLDER,
     TRACKS_FOLDER,
-    VIDEOS_FOLDER,
     exemplar_file,
     is_exemplar,
     parse_part,
@@ -53,6 +52,7 @@ from facelake.lake.records import (
     file_columns,
     read_records,
     records_of,
+    write_record,
 )
 from facelake.lake.scan.codes import encode_twins
 from facelake.lake.scan.kernels import KernelName
@@ -366,8 +366,7 @@ class Lake:
             self._commit(row | file_columns(known))
 
     def _commit(self, video: dict[str, Any]) -> None:
-        row = pa.Table.from_pylist([{name: video.get(name) for name in VIDEOS.names}], VIDEOS)
-        write_table(row, self.store, part_of(VIDEOS_FOLDER, video), **_facts(video))
+        write_record(self.store, video, _facts(video))
 
     @contextmanager
     def _alone_with(self, video: dict[str, Any]) -> Iterator[bool]:
