@@ -72,7 +72,8 @@ def spread_over_threads(
     """What a function gives for every video, in order, on every core of this machine."""
     # NumPy, NumKong and Parquet let go of the interpreter while they work. A BLAS with threads of
     # its own in each of these would only spin: ten million faces took twice the time.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(count_cores()) as pool:
+    # Twice the cores, so that some wait for disks and networks while others work.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2 * count_cores()) as pool:
         yield from pool.map(function, videos)
 
 

@@ -51,6 +51,7 @@ from facelake.lake.records import (
     density,
     file_columns,
     read_records,
+    read_row,
     records_of,
     write_record,
 )
@@ -68,7 +69,6 @@ from facelake.schema import (
     SCHEMA_VERSION,
     TRACKS,
     TWIN,
-    VIDEOS,
     conform,
     with_embedding,
 )
@@ -416,9 +416,7 @@ class Lake:
 
     def run_row(self, video_id: str, run: str) -> dict[str, Any]:
         """The ``videos`` row of one run."""
-        table = conform(read_table(self.store, video_row(video_id, run)), VIDEOS)
-        row: dict[str, Any] = table.to_pylist()[0]
-        return row
+        return read_row(self.store, video_row(video_id, run))
 
     def is_whole(self, video: dict[str, Any], held: Container[str] | None = None) -> bool:
         """Whether every part that a run must have is there.

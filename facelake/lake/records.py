@@ -77,11 +77,26 @@ def write_record(store: Store, video: dict[str, Any], facts: Mapping[str, str]) 
 def _read_record(store: Store, name: str) -> dict[str, Any] | None:
     """The row of a commit record; ``None`` where it is of another place, or gone since."""
     try:
-        row = _noted(store, name) or conform(read_table(store, name), VIDEOS).to_pylist()[0]
+        row = read_row(store, name)
     except MissingPartError:  # withdrawn since it was listed
         return None
     # One that somebody copied under another video's name is no record of that video.
     return row if video_row(row["video_id"], row["run"]) == name else None
+
+
+def read_row(store: Store, name: str) -> dict[str, Any]:
+    """The row of a commit record, whatever its place.
+
+    Raises
+    ------
+    CatalogError
+        As `files.read_table`.
+    """
+    noted = _noted(store, name)
+    if noted is not None:
+        return noted
+    row: dict[str, Any] = conform(read_table(store, name), VIDEOS).to_pylist()[0]
+    return row
 
 
 def _noted(store: Store, name: str) -> dict[str, Any] | None:
