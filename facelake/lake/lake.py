@@ -442,7 +442,7 @@ class Lake:
 
     def samples(self, video_id: str, space: str) -> pa.Table:
         """The examined instants of a video, in order of time, each once."""
-        return self.read_video(video_id, space, columns=("pts",))[0]
+        return _merge_samples([of_run for _, of_run in self.read_runs(video_id, space)])[0]
 
     def faces(self, video_id: str, space: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The faces of a video, in order of time; an instant looked at twice counts once."""
@@ -464,39 +464,27 @@ class Lake:
     def _read_video(
         self, video_id: str, space: str, schema: pa.Schema
     ) -> tuple[pa.Table, pa.Table]:
-        samples, faces = [SAMPLES.empty_table()], [schema.empty_table()]
-        lost, seen = [SAMPLES.empty_table()], np.empty(0, np.int64)
-        for rank, video in enumerate(self.runs_of(video_id, space)):
+        runs = self._read_runs(video_id, space)
+        samples, owned = _merge_samples([of_run for _, of_run in runs])
+        faces = [schema.empty_table()]
+        for rank, ((video, _), own) in enumerate(zip(runs, owned, strict=True)):
             if not video["n_samples"]:
                 continue  # a failed video has no parts
-            of_run = self._read_part(SAMPLES_FOLDER, video, SAMPLES)
-            is_ok = pc.equal(of_run["status"], "ok").to_numpy()
-            lost.append(of_run.filter(pa.array(~is_ok)))
-            own = of_run.filter(pa.array(is_ok & ~np.isin(of_run["pts"].to_numpy(), seen)))
-            samples.append(own)
             rows = self._read_part(FACES_FOLDER, video, schema)
-            rows = rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own["pts"].to_numpy())))
+            rows = rows.filter(pa.array(np.isin(rows["pts"].to_numpy(), own)))
             faces.append(rows if rank == 0 else _without_tracks(rows))
-            seen = np.concatenate([seen, own["pts"].to_numpy()])
-        samples.append(_first_of_each(pa.concat_tables(lost), seen))
-        by_time = [("pts", "ascending")]
-        return pa.concat_tables(samples).sort_by(by_time), pa.concat_tables(faces).sort_by(by_time)
+        return samples, pa.concat_tables(faces).sort_by([("pts", "ascending")])
 
     def read_runs(self, video_id: str, space: str) -> list[tuple[dict[str, Any], pa.Table]]:
         """The ``videos`` row and the samples of each run of a video, densest first."""
+        return self.steadily(lambda: self._read_runs(video_id, space))
 
-        def read() -> list[tuple[dict[str, Any], pa.Table]]:
-            return [
-                (
-                    video,
-                    self._read_part(SAMPLES_FOLDER, video, SAMPLES)
-                    if video["n_samples"]
-                    else SAMPLES.empty_table(),
-                )
-                for video in self.runs_of(video_id, space)
-            ]
-
-        return self.steadily(read)
+    def _read_runs(self, video_id: str, space: str) -> list[tuple[dict[str, Any], pa.Table]]:
+        none = SAMPLES.empty_table()
+        return [
+            (video, self._read_part(SAMPLES_FOLDER, video, SAMPLES) if video["n_samples"] else none)
+            for video in self.runs_of(video_id, space)
+        ]
 
     def tracks(self, video_id: str, space: str) -> pa.Table:
         """The tracks of a video's densest run."""
@@ -601,6 +589,26 @@ def _without_tracks(faces: pa.Table) -> pa.Table:
         return faces
     field = faces.schema.field(column)
     return faces.set_column(column, field, pa.nulls(len(faces), field.type))
+
+
+def _merge_samples(
+    runs: Sequence[pa.Table],
+) -> tuple[pa.Table, list[npt.NDArray[np.int64]]]:
+    """The samples of a video's runs, densest first, by time and each once; whose each one is.
+
+    The first that saw an instant owns it; one that none could decode is there, too.
+    """
+    samples, lost = [SAMPLES.empty_table()], [SAMPLES.empty_table()]
+    owned, seen = [], np.empty(0, np.int64)
+    for of_run in runs:
+        is_ok = pc.equal(of_run["status"], "ok").to_numpy()
+        lost.append(of_run.filter(pa.array(~is_ok)))
+        own = of_run.filter(pa.array(is_ok & ~np.isin(of_run["pts"].to_numpy(), seen)))
+        samples.append(own)
+        owned.append(own["pts"].to_numpy())
+        seen = np.concatenate([seen, owned[-1]])
+    samples.append(_first_of_each(pa.concat_tables(lost), seen))
+    return pa.concat_tables(samples).sort_by([("pts", "ascending")]), owned
 
 
 def _first_of_each(samples: pa.Table, seen: npt.NDArray[np.int64]) -> pa.Table:
