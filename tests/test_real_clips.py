@@ -17,6 +17,8 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import facelake
@@ -26,6 +28,7 @@ from facelake.bench.spans import SpanComparison
 from facelake.catalog import Catalog
 from facelake.media import frame_rgb, open_media
 from facelake.results import Scores, Spans
+from facelake.schema import unpack_embeddings
 
 pytestmark = [pytest.mark.shared, pytest.mark.models]
 
@@ -72,6 +75,26 @@ def compared(
     return compare_answers(
         question, Path(catalog.path), Path(dense.path), plan_footage((clip,), None)
     )
+
+
+@pytest.mark.parametrize("min_score", [-1.0, 0.1, 0.2, 0.3, 0.45, 0.7])
+def test_from_a_least_score_on_real_faces_score_as_in_a_comparison_with_all(
+    catalog: Catalog, scores: Scores, min_score: float
+) -> None:
+    enough = scores.table["score"].to_numpy() >= np.float32(min_score)
+    expected = scores.table.filter(pa.array(enough))
+    assert catalog.match(min_score=min_score).table.equals(expected)
+    # Somebody else's answer for the faces that have an embedding of their own.
+    faces = catalog.faces()
+    faces = faces.filter(pc.field("embedding").is_valid())
+    exemplars = unpack_embeddings(catalog.gallery().table["embedding"]).astype(np.float64)
+    exemplars /= np.linalg.norm(exemplars, axis=1, keepdims=True)
+    vectors = unpack_embeddings(faces["embedding"]).astype(np.float64)
+    best = (vectors @ exemplars.T).max(axis=1)
+    sure = np.abs(best - min_score) > 1e-6  # of the others rounding decides
+    own = {row["face_id"] for row in expected.to_pylist()}
+    found = [face_id in own for face_id in faces["face_id"].to_pylist()]
+    assert np.array_equal(np.array(found)[sure], (best >= min_score)[sure])
 
 
 @pytest.fixture(scope="module")
