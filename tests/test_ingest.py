@@ -990,7 +990,7 @@ def test_a_full_disk_stops_the_ingest_and_fails_no_video(
 
     root = tmp_path / "tv"
     with monkeypatch.context() as full:
-        full.setattr(files_module, "save_table", refuse)
+        full.setattr(files_module, "_save", refuse)
         with pytest.raises(CatalogError, match=r"cannot be written \(No space left.*run the same"):
             ingest(root, *archive.videos)
     with monkeypatch.context() as full:

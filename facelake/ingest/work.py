@@ -32,7 +32,7 @@ def index_file(task: Task, file: SourceFile) -> Indexed:
     watchdog = Watchdog(task.stall_s)
     try:
         if n_before >= MOST_ATTEMPTS:
-            return Indexed(file, content_id, None, _deadly("reads", n_before, task))
+            return Indexed(file, content_id, None, _deadly("reads", task))
         watchdog.alive()
         content_id = identify(file.path, watchdog.alive)
         return Indexed(file, content_id, index_video(file.path, watchdog.alive))
@@ -64,7 +64,7 @@ def look_at_stretch(task: Task, video: Video, stretch: Stretch) -> StretchDone:
         return StretchDone(video.video_id, stretch.number, n_samples, n_faces)
     attempts = staging.begin(stretch.number, task.session)
     if attempts >= MOST_ATTEMPTS:
-        message = _deadly("decodes", attempts, task)
+        message = _deadly("decodes", task)
         return StretchDone(video.video_id, stretch.number, 0, 0, message)
     # What killed a worker was most likely decord; PyAV is slower and does not hang.
     decoder = task.settings.decoder if attempts == 0 else PYAV
@@ -91,9 +91,10 @@ def look_at_stretch(task: Task, video: Video, stretch: Stretch) -> StretchDone:
     )
 
 
-def _deadly(verb: str, attempts: int, task: Task) -> str:
+def _deadly(verb: str, task: Task) -> str:
+    # To be asked once more, as when another stretch kills this worker, is not to try once more.
     return (
-        f"the worker that {verb} it dies or hangs (tried {attempts} times, "
+        f"the worker that {verb} it dies or hangs (tried {MOST_ATTEMPTS} times, "
         f"{task.stall_s:g} s without progress are too long)"
     )
 
