@@ -443,7 +443,7 @@ class Catalog:
         CatalogError
             No video has this name, or several do.
         """
-        from facelake.exchange.choose import choose_videos
+        from facelake.lake.names import choose_videos
 
         lake = self._lake()
         space = choose_space(lake, space, for_gallery=False)

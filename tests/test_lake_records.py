@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from planted import axis, new_lake, plant_video
 
+from facelake.errors import CatalogError
 from facelake.lake import Lake
 from facelake.lake import records as records_module
 from facelake.lake.records import RECORDS_CACHE, read_records
@@ -103,6 +104,18 @@ def test_a_note_tells_what_the_table_tells(tmp_path: Path) -> None:
         pq.write_table(pq.read_table(path, partitioning=None), path)  # as others write: no note
     assert not any(records_module._noted(lake.store, name) for name in names)
     assert read_records(lake.store, lake.scratch).equals(noted)
+
+
+def test_a_record_without_a_row_is_passed_over_and_told_when_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    lake = new_lake(tmp_path / "tv")
+    video_id = plant_video(lake, "a", {0: [axis(0)]})
+    (path,) = (tmp_path / "tv" / "videos").rglob("*.parquet")
+    pq.write_table(pq.read_table(path, partitioning=None).slice(0, 0), path)
+    assert len(lake.runs()) == 0
+    with pytest.raises(CatalogError, match="must hold one row, but holds 0"):
+        lake.run_row(video_id, "run")
 
 
 def test_a_note_with_a_flipped_bit_is_not_believed(tmp_path: Path) -> None:

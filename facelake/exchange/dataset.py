@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from facelake.atomic import replacing
-from facelake.exchange.choose import choose_videos
 from facelake.exchange.describe import describe, is_dataset, to_readme
 from facelake.exchange.parquet import (
     EmbeddingKind,
@@ -30,6 +29,7 @@ from facelake.exchange.parquet import (
 )
 from facelake.exchange.place import find_place, replacing_folder
 from facelake.lake import Lake
+from facelake.lake.names import choose_videos
 from facelake.schema import EXEMPLARS, FACES, SAMPLES, TRACKS, VIDEOS, stamp, with_embedding
 from facelake.tracks import stand_in_rows
 from facelake.words import counted

@@ -22,7 +22,6 @@ import pyarrow.compute as pc
 
 import facelake
 from facelake.errors import ExportError, SourceError, VideoError
-from facelake.exchange.choose import choose_videos
 from facelake.exchange.place import find_place, replacing_folder
 from facelake.exchange.visage_files import (
     VisageVideo,
@@ -32,6 +31,7 @@ from facelake.exchange.visage_files import (
     write_visage,
 )
 from facelake.lake import Lake
+from facelake.lake.names import choose_videos
 from facelake.schema import (
     DETECTED,
     FACES,

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from facelake.errors import CatalogError
 from facelake.forget.outputs import Clip, Row, find_clips
-from facelake.forget.request import Request, Seeker, no_such_video
+from facelake.forget.request import Request, Seeker
 from facelake.gallery import plain_name
 from facelake.lake import Lake
 from facelake.lake.forget.rewrite import (
@@ -35,6 +35,7 @@ from facelake.lake.forget.tombstones import (
     video_rows,
     videos_with_tombstones,
 )
+from facelake.lake.names import no_such_video
 from facelake.lake.stores.store import Entry
 from facelake.schema import unpack_embeddings
 

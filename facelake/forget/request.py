@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facelake.errors import CatalogError
 from facelake.gallery import plain_name, refuse_unknown
 from facelake.lake import Lake
 from facelake.lake.forget.rewrite import read_faces
 from facelake.lake.forget.tombstones import FACE, TRACK, VIDEO
+from facelake.lake.names import find_video
 from facelake.match import score_identities
 from facelake.schema import unpack_embeddings
 
@@ -87,7 +86,7 @@ class Seeker:
     def __init__(self, lake: Lake, request: Request, runs: Sequence[dict[str, Any]]) -> None:
         self._lake, self._request = lake, request
         self._galleries: dict[str, _Gallery] = {}
-        self.video_id = None if request.video is None else _find_video(request.video, runs)
+        self.video_id = None if request.video is None else find_video(request.video, runs)
         if request.identity is not None:
             self._galleries = _galleries(lake, request.identity)
 
@@ -145,29 +144,3 @@ def _galleries(lake: Lake, identity: str) -> dict[str, _Gallery]:
     refuse_unknown(name, sorted(known))
     galleries = {space: _Gallery(table, name) for space, table in tables.items()}
     return {space: gallery for space, gallery in galleries.items() if len(gallery.own)}
-
-
-def _find_video(name: str, runs: Sequence[dict[str, Any]]) -> str | None:
-    """The id of the video that is called so; ``None`` where there is none."""
-    path = str(Path(name).absolute())
-    for fits in (
-        lambda run: name == run["video_id"],
-        lambda run: path in run["paths"],
-        lambda run: name in {Path(known).name for known in run["paths"]},
-    ):
-        found = sorted({run["video_id"] for run in runs if fits(run)})
-        if len(found) > 1:
-            raise CatalogError(
-                f"{name}: several videos have this name; give the id of one: {', '.join(found)}"
-            )
-        if found:
-            return str(found[0])
-    return None
-
-
-def no_such_video(name: str, runs: Sequence[dict[str, Any]]) -> CatalogError:
-    """The error that says that the catalog holds no video of this name."""
-    known = {run["video_id"] for run in runs} | {Path(p).name for r in runs for p in r["paths"]}
-    near = get_close_matches(name, sorted(known), 1)
-    hint = f"; did you mean {near[0]}?" if near else "; facelake info --videos lists them"
-    return CatalogError(f"{name}: the catalog holds no such video{hint}")

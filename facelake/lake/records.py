@@ -77,11 +77,19 @@ def write_record(store: Store, video: dict[str, Any], facts: Mapping[str, str]) 
 def _read_record(store: Store, name: str) -> dict[str, Any] | None:
     """The row of a commit record; ``None`` where it is of another place, or gone since."""
     try:
-        row = read_row(store, name)
+        rows = _rows(store, name)
     except MissingPartError:  # withdrawn since it was listed
         return None
     # One that somebody copied under another video's name is no record of that video.
-    return row if video_row(row["video_id"], row["run"]) == name else None
+    return rows[0] if names_its_place(rows, name) else None
+
+
+def read_record(store: Store, name: str) -> dict[str, Any] | None:
+    """The row of a commit record; ``None`` where it cannot be read or is of another place."""
+    try:
+        return _read_record(store, name)
+    except CatalogError:
+        return None
 
 
 def read_row(store: Store, name: str) -> dict[str, Any]:
@@ -90,13 +98,28 @@ def read_row(store: Store, name: str) -> dict[str, Any]:
     Raises
     ------
     CatalogError
-        As `files.read_table`.
+        As `files.read_table`, or it holds another number of rows.
     """
+    rows = _rows(store, name)
+    if len(rows) != 1:
+        raise CatalogError(
+            f"{store.where(name)}: a video's record must hold one row, but holds {len(rows)}; "
+            "delete it, and the same ingest writes it again"
+        )
+    return rows[0]
+
+
+def names_its_place(rows: Sequence[dict[str, Any]], name: str) -> bool:
+    """Whether what a commit record holds is the one row that its file's name tells."""
+    return [video_row(row["video_id"], row["run"]) for row in rows] == [name]
+
+
+def _rows(store: Store, name: str) -> list[dict[str, Any]]:
     noted = _noted(store, name)
     if noted is not None:
-        return noted
-    row: dict[str, Any] = conform(read_table(store, name), VIDEOS).to_pylist()[0]
-    return row
+        return [noted]
+    rows: list[dict[str, Any]] = conform(read_table(store, name), VIDEOS).to_pylist()
+    return rows
 
 
 def _noted(store: Store, name: str) -> dict[str, Any] | None:
@@ -111,22 +134,6 @@ def _noted(store: Store, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return row
-
-
-def read_record(store: Store, name: str) -> dict[str, Any] | None:
-    """The row of a commit record; ``None`` where it cannot be read or is of another place."""
-    try:
-        table = conform(read_table(store, name), VIDEOS)
-    except CatalogError:
-        return None
-    row: dict[str, Any] | None = table.to_pylist()[0] if names_its_place(table, name) else None
-    return row
-
-
-def names_its_place(record: pa.Table, name: str) -> bool:
-    """Whether a commit record is the one that its file's name tells."""
-    rows = record.select(["video_id", "run"]).to_pylist()
-    return [video_row(row["video_id"], row["run"]) for row in rows] == [name]
 
 
 def _key(entry: Entry) -> tuple[str, int, int]:

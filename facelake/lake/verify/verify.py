@@ -316,9 +316,9 @@ def _check_record(lake: Lake, name: str) -> Checked:
     if checked.troubles:
         return checked
     with suppress(CatalogError):
-        table = conform(read_table(lake.store, name), VIDEOS)
-        if not names_its_place(table, name):
-            told = ", ".join(str(value) for value in table["video_id"].to_pylist())
+        rows = conform(read_table(lake.store, name), VIDEOS).to_pylist()
+        if not names_its_place(rows, name):
+            told = ", ".join(str(row["video_id"]) for row in rows)
             what = f"it is the record of {told or 'no video'}; readers pass over it"
             todo = "delete it if it was copied here; facelake never deletes it"
             return Checked([Trouble("misplaced", name, what, todo, video_id)], checked.n_unsealed)
