@@ -269,7 +269,8 @@ class Catalog:
             in seconds: a third of its bytes is read, and the memory needed is that of what is
             found. Thresholds below it can no longer be asked for. ``None`` keeps every face.
         device
-            ``cuda`` makes the products of the first pass on the GPU, with CuPy.
+            ``cuda`` makes the products of the first pass on the GPU, with CuPy; only with a
+            ``min_score`` is there such a pass. A video with several runs is compared on the CPU.
         scheduler
             Address of a Dask scheduler whose workers share the videos; ``None`` is this process,
             on every core. Pays where the catalog's bytes come from many machines' disks.
@@ -283,8 +284,13 @@ class Catalog:
         EngineError
             ``cuda``, and CuPy or its GPU is not there.
         ValueError
-            ``min_score`` is outside of [−1, 1].
+            ``min_score`` is outside of [−1, 1], or missing with ``cuda``.
         """
+        if device == "cuda" and min_score is None:
+            raise ValueError(
+                "device='cuda' makes the first pass of a match from a least score on, but no "
+                "min_score is given; give one, or leave device out"
+            )
         lake = self._lake()
         gallery = self.gallery() if gallery is None else gallery
         with ExitStack() as stack:

@@ -213,6 +213,8 @@ def test_a_gpu_that_is_not_there_is_not_quietly_done_without(
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(EngineError, match="CuPy is not installed"):
         catalog.match(min_score=0.5, device="cuda")
+    with pytest.raises(ValueError, match=r"device='cuda'.*no min_score is given"):
+        catalog.match(device="cuda")
 
 
 def test_a_part_of_the_gallery_can_be_asked_for(catalog: Catalog) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -125,7 +128,7 @@ def test_the_gpu_gives_the_same_integers() -> None:
 
 
 def test_without_a_gpu_the_gpu_kernel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(EngineError, match="CuPy is not installed: pip install cupy-cuda13x"):
         TwinProbes.of(unit(1, 8, 0)).kernel("cupy")
 
@@ -133,7 +136,7 @@ def test_without_a_gpu_the_gpu_kernel_says_so(monkeypatch: pytest.MonkeyPatch) -
 def test_where_numkong_is_not_installed_numpy_takes_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "numkong", None)
+    monkeypatch.setitem(sys.modules, "numkong", None)
     faces, probes = unit(50, 32, 0), TwinProbes.of(unit(3, 32, 1))
     auto = probes.upper_bounds(twins_of(faces), probes.kernel())
     assert np.array_equal(auto, probes.upper_bounds(twins_of(faces), probes.kernel("numpy")))
@@ -150,7 +153,7 @@ def test_the_best_score_is_no_further_off_than_it_says(
     probes = unit(n_probes, dim, seed + 1)
     with pytest.MonkeyPatch.context() as patch:
         if without_numkong:
-            patch.setitem(__import__("sys").modules, "numkong", None)
+            patch.setitem(sys.modules, "numkong", None)
         best = BestScore(probes)
     exact = (vectors.astype(np.float64) @ probes.astype(np.float64).T).max(axis=1)
     assert np.all(np.abs(best(vectors) - exact) <= best.slack)
@@ -170,3 +173,17 @@ def test_every_flipped_bit_of_an_embedding_is_seen_by_its_parity(
     flipped[1, bit // 8] ^= np.uint8(1 << bit % 8)
     seen = parities(flipped.view(np.float16)) != twin_parities(twins)
     assert seen.tolist() == [False, True, False]
+
+
+def test_a_driver_that_finds_no_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoDeviceError(RuntimeError):
+        pass
+
+    def count() -> int:
+        raise NoDeviceError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    runtime = SimpleNamespace(getDeviceCount=count, CUDARuntimeError=NoDeviceError)
+    cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    with pytest.raises(EngineError, match=r"finds no GPU it can use .*cudaErrorNoDevice"):
+        TwinProbes.of(unit(1, 8, 0)).kernel("cupy")

@@ -159,7 +159,7 @@ class _Unpacker:
 def parities(vectors: npt.NDArray[np.float16]) -> npt.NDArray[np.uint64]:
     """Exclusive or of the 8-byte words of each embedding, the last one filled up with zeros.
 
-    It changes with every single bit, and costs a sixteenth of what reckoning the residual does.
+    It changes with every single bit, and costs far less than reckoning the residual anew.
     """
     n, dim = vectors.shape
     raw = np.ascontiguousarray(vectors, "<f2")

@@ -123,14 +123,12 @@ def _array_kernel(
 def _cupy() -> Any:
     try:
         import cupy
-
-        cupy.cuda.runtime.getDeviceCount()
     except ImportError as error:
         raise EngineError(
             "CuPy is not installed: pip install cupy-cuda13x (CUDA 12: cupy-cuda12x)"
         ) from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "cupy_backends":
-            raise
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
         raise EngineError(f"CuPy finds no GPU it can use ({error})") from error
     return cupy
