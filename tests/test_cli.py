@@ -215,7 +215,6 @@ def test_every_rule_reaches_the_spans(catalog: Path, monkeypatch: pytest.MonkeyP
     "wrong",
     [
         ("spans", "-t", "0.3"),
-        ("spans", "-c", "CATALOG"),
         ("spans", "-c", "CATALOG", "-t", "high"),
         ("spans", "-c", "CATALOG", "-t", "0.3", "--format", "parquet"),
         ("spans", "-c", "CATALOG", "-t", "0.3", "--format", "xlsx"),
@@ -405,11 +404,17 @@ def test_a_catalog_that_is_not_there_is_refused_with_the_nearest(own_catalog: Pa
     assert f"there is no such catalog; did you mean {own_catalog}?" in line
 
 
+def test_without_a_threshold_and_none_stored_the_sentence_says_what_to_do(catalog: Path) -> None:
+    line = complaint(run("spans", "-c", catalog))
+    assert "no threshold is given and none is stored" in line
+    assert f"facelake calibrate -c {catalog} --store" in line
+
+
 def test_a_catalog_of_a_newer_schema_is_refused(own_catalog: Path) -> None:
     told = json.loads((own_catalog / "catalog.json").read_text())
     (own_catalog / "catalog.json").write_text(json.dumps(told | {"schema_version": 99}))
     line = complaint(run("spans", "-c", own_catalog, "-t", "0.3"))
-    assert "schema version must be at most 2, but is 99" in line
+    assert "schema version must be at most 3, but is 99" in line
     assert "pip install -U facelake" in line
 
 

@@ -23,6 +23,7 @@ TABLES = {
     "tracks": schema.TRACKS,
     "chips": schema.CHIPS,
     "gallery": schema.EXEMPLARS,
+    "labels": schema.LABELS,
     "forgotten": schema.TOMBSTONES,
     "scores": schema.SCORES,
     "spans": schema.SPANS,

@@ -25,6 +25,7 @@ from facelake.schema import (
     EXEMPLARS,
     FACES,
     SAMPLES,
+    SCHEMA_VERSION,
     SCORES,
     SPANS,
     TRACKS,
@@ -326,5 +327,5 @@ def test_an_older_table_gets_the_columns_it_did_not_write_as_nulls() -> None:
 
 def test_a_stamp_tells_the_version_and_more() -> None:
     metadata = stamp(SAMPLES, space="s").metadata
-    assert json.loads(metadata[b"facelake"]) == {"schema_version": 2, "space": "s"}
+    assert json.loads(metadata[b"facelake"]) == {"schema_version": SCHEMA_VERSION, "space": "s"}
     assert stamp(SAMPLES).remove_metadata() == SAMPLES

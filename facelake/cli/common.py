@@ -50,9 +50,8 @@ def rules_options(command: Command) -> Command:
             "--threshold",
             "-t",
             type=float,
-            required=True,
             help="Lowest score (cosine similarity, -1 to 1) that starts a span; 0.30 is a place to "
-            "start with buffalo_sc.",
+            "start with buffalo_sc.  [default: the catalog's own, see facelake calibrate]",
         ),
         click.option(
             "--exit-threshold",
@@ -147,17 +146,24 @@ def format_options(command: Command) -> Command:
 def find_spans(catalog: Catalog, identities: tuple[str, ...], rules: dict[str, Any]) -> Spans:
     """Match the catalog with its gallery and apply the rules."""
     space, where = rules.pop("space"), {name: rules.pop(name) for name in ("device", "scheduler")}
-    SpanSettings(**rules)  # what is wrong is refused before the work, not after it
+    least = _least_score(catalog, space, rules)
     gallery = catalog.gallery(space)
     for identity in identities:
         refuse_unknown(plain_name(identity), gallery.identities)
-    least = rules["threshold"] if rules["exit_threshold"] is None else rules["exit_threshold"]
     scores = catalog.match(gallery, min_score=least, **where)
     found = scores.spans(identities=identities or None, **rules)
     if not len(found):
         best = _best_score(catalog, gallery, identities, least)
         click.echo(f"{found!r}: {best}", err=True)
     return found
+
+
+def _least_score(catalog: Catalog, space: str | None, rules: dict[str, Any]) -> float:
+    """The lowest score that the rules ask for; what is wrong is refused before the work."""
+    threshold = rules["threshold"]
+    if threshold is None:
+        threshold = catalog.default_threshold(space).threshold
+    return SpanSettings(**rules | {"threshold": threshold}).rules(period_s=1.0).stay
 
 
 def _best_score(

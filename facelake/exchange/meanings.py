@@ -107,12 +107,24 @@ MEANINGS: dict[str, dict[str, str]] = {
     "gallery": {
         "exemplar_id": "name of the exemplar",
         "identity": "whose face it is",
-        "photo": "path as it was enrolled",
+        "photo": (
+            "path as it was enrolled; of a face of the catalog its video's, with #t= and the seconds"
+        ),
         "photo_sha256": "sha256 of the photo's bytes",
         "bbox_xyxy": "left, top, right, bottom in pixels of the photo",
         "det_score": "the detector's score, (0, 1]",
         "quality": "as in faces",
         "note": "what a person should know of this photo",
+        "role": (
+            "anchor (or null): enrolled by a person; grown: taken from the archive; negative: a "
+            "face that is not this person; vetoed: not compared, and not to be grown again"
+        ),
+        "face_id": "of an exemplar that is a face of the catalog: the face",
+        "video_id": "the same: its video",
+        "time_s": "the same: its time",
+        "score": "of a grown one: best score with the anchors when it was grown",
+        "margin": "of a grown one: that score minus the best with anybody else",
+        "added_utc": "when it was added",
     },
 }
 """Table → column → meaning. A test holds it to the schema."""

@@ -36,7 +36,6 @@ from facelake.schema import (
     DETECTED,
     FACES,
     SAMPLES,
-    SCHEMA_VERSION,
     VIDEOS,
     Face,
     VideoFacts,
@@ -53,6 +52,7 @@ from facelake.words import counted
 
 DEFAULT_SPACE = "visage"
 _EXAMINED = "facelake_examined"
+_NAMING = 2  # part of a run's name: files that were imported before keep theirs
 """Key of metadata.json: the frames that were looked at, where they are not every k-th."""
 
 
@@ -482,7 +482,7 @@ def _video_row(
     rate = (facts.n_frames / facts.duration_s) if facts.duration_s else facts.assumed_fps
     settings = {"imported_from": "visage", "frameskip": frameskip}
     same = {field.name for field in fields(facts)} & set(VIDEOS.names)
-    run = (SCHEMA_VERSION, content_id, "visage", told["detector"], told["embedder"], space)
+    run = (_NAMING, content_id, "visage", told["detector"], told["embedder"], space)
     return {name: getattr(facts, name) for name in same} | {
         "video_id": names.get(content_id) or video_name(path.stem, content_id, names.values()),
         # The same files, found anew with another stride for one, take the place of these.

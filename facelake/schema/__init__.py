@@ -29,6 +29,7 @@ from facelake.schema.tables import (
     DETECTED,
     EXEMPLARS,
     FACES,
+    LABELS,
     REFINED,
     SAMPLES,
     SCHEMA_VERSION,
@@ -45,6 +46,7 @@ from facelake.schema.tables import (
     unpack_embeddings,
     with_embedding,
 )
+from facelake.schema.threshold import StoredThreshold
 
 __all__ = [
     "CARRIED",
@@ -54,6 +56,7 @@ __all__ = [
     "DETECTED",
     "EXEMPLARS",
     "FACES",
+    "LABELS",
     "REFINED",
     "SAMPLES",
     "SCHEMA_VERSION",
@@ -70,6 +73,7 @@ __all__ = [
     "Face",
     "IngestSettings",
     "SpanRules",
+    "StoredThreshold",
     "Stretch",
     "VideoFacts",
     "VideoIndex",

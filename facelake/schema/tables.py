@@ -13,7 +13,7 @@ from facelake.errors import CatalogError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the tables below. A reader takes its own version and every older one."""
 
 TWIN = "embedding_i5"
@@ -162,7 +162,38 @@ EXEMPLARS = pa.schema(
         pa.field("det_score", pa.float32(), nullable=False),
         pa.field("quality", pa.float32(), nullable=False),
         pa.field("note", pa.string()),  # what a person should know of this photo
+        # anchor (or null): the user's; grown: taken from the archive by `grow_gallery`; negative:
+        # a face that is not this person; vetoed: not compared, and not to be grown again
+        pa.field("role", pa.string()),
+        # Of an exemplar that is a face of the lake; the photo is then its video's path with #t=S,
+        # the sha256 that of the video.
+        pa.field("face_id", pa.string()),
+        pa.field("video_id", pa.string()),
+        pa.field("time_s", pa.float64()),
+        pa.field("score", pa.float32()),  # best score with the anchors when it was grown
+        pa.field("margin", pa.float32()),  # that score minus the best with anybody else
+        pa.field("added_utc", pa.timestamp("ms", tz="UTC")),
         # embedding: see faces_schema
+    ]
+)
+
+LABELS = pa.schema(
+    [
+        pa.field("label_id", pa.string(), nullable=False),
+        pa.field("face_id", pa.string(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("content_id", pa.string(), nullable=False),
+        pa.field("pts", pa.int64(), nullable=False),
+        pa.field("time_s", pa.float64(), nullable=False),
+        pa.field("bbox_xyxy", pa.list_(pa.float32(), 4), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        # is; is_not: somebody else; none: whatever was said of this face before is taken back
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("person_id", pa.string()),  # of whom it was a face when it was named
+        pa.field("evidence", pa.string()),  # why, for a person
+        pa.field("author", pa.string()),
+        pa.field("created_utc", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("replaces", pa.string()),  # the label of this face that counted before
     ]
 )
 
@@ -172,6 +203,7 @@ SCORES = pa.schema(
         pa.field("face_id", pa.string(), nullable=False),
         pa.field("pts", pa.int64(), nullable=False),
         pa.field("time_s", pa.float64(), nullable=False),
+        pa.field("track_id", pa.int32()),  # null where the run that saw it is not the densest
         pa.field("identity", pa.string(), nullable=False),  # the best one
         pa.field("score", pa.float32(), nullable=False),
         pa.field("exemplar_id", pa.string(), nullable=False),  # the photo that gave the score

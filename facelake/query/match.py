@@ -1,8 +1,8 @@
-"""The query corridor: lake → match → spans. No video is opened and no model loaded."""
+"""Lake × gallery → scores: who each face is most like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,59 +11,22 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from threadpoolctl import threadpool_limits
 
 from facelake.cluster import count_cores
-from facelake.errors import CatalogError, GalleryError
-from facelake.gallery import NOBODY
+from facelake.errors import CatalogError
 from facelake.lake import KernelName, Lake
 from facelake.match import Match, score_identities
-from facelake.schema import REFINED, SCORES, SPANS, SpanRules, unpack_embeddings
-from facelake.spans import best_per_sample, find_spans
+from facelake.query.groups import iter_groups
+from facelake.query.spaces import space_of
+from facelake.schema import SCORES, unpack_embeddings
 from facelake.tracks import stand_in_rows
 
 Spread = Callable[
     [Callable[[list[dict[str, Any]]], pa.Table], list[list[dict[str, Any]]]], Iterable[pa.Table]
 ]
 
-_FACE_COLUMNS = ("face_id", "pts", "time_s", "embedded_face_id", "embedding")
-
-
-@dataclass(frozen=True)
-class SpanSettings:
-    """`schema.SpanRules` as a person gives them: what is ``None`` follows the sampling.
-
-    Attributes
-    ----------
-    miss_s
-        ``None`` tolerates 1 second, and at least one missed sample.
-    blind_s
-        ``None`` tolerates 2 seconds, and always the usual distance of samples.
-    """
-
-    threshold: float
-    exit_threshold: float | None = None
-    min_hits: int = 1
-    miss_s: float | None = None
-    blind_s: float | None = None
-    bridge_s: float = 0.0
-    min_span_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.rules(period_s=1.0)  # refuses what no rules can be made of
-
-    def rules(self, period_s: float) -> SpanRules:
-        """The rules for a video whose samples are ``period_s`` apart."""
-        return SpanRules(
-            threshold=self.threshold,
-            exit_threshold=self.exit_threshold,
-            min_hits=self.min_hits,
-            miss_s=max(1.0, 2.5 * period_s) if self.miss_s is None else self.miss_s,
-            blind_s=max(2.0, 2.5 * period_s) if self.blind_s is None else self.blind_s,
-            bridge_s=self.bridge_s,
-            min_span_s=self.min_span_s,
-        )
+_FACE_COLUMNS = ("face_id", "pts", "time_s", "track_id", "embedded_face_id", "embedding")
 
 
 def spread_over_threads(
@@ -75,54 +38,6 @@ def spread_over_threads(
     # Twice the cores, so that some wait for disks and networks while others work.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(2 * count_cores()) as pool:
         yield from pool.map(function, videos)
-
-
-def choose_space(lake: Lake, space: str | None = None, *, for_gallery: bool = True) -> str:
-    """The space to ask a catalog in: the named one, else the one that can answer.
-
-    Parameters
-    ----------
-    space
-        ``None``: of several, that of both the videos and the gallery.
-    for_gallery
-        Whether the gallery's space is wanted where no space has both, or the videos'.
-
-    Raises
-    ------
-    CatalogError
-        The catalog has no such space, none at all, or several that can answer.
-    """
-    known = sorted(lake.spaces)
-    if space is not None and space not in known:
-        raise CatalogError(
-            f"{lake.where}: the space must be one of {', '.join(known) or 'none yet'}, "
-            f"but is {space!r}"
-        )
-    if space is not None or len(known) < 2:
-        return space or lake.only_space()
-    filmed = set(lake.runs()["space"].to_pylist())
-    enrolled = {name for name in known if len(lake.exemplars(name))}
-    wanted = (filmed & enrolled) or (enrolled if for_gallery else filmed) or set(known)
-    if len(wanted) > 1:
-        raise CatalogError(
-            f"{lake.where}: holds faces of several models; name one space with --space: "
-            f"{', '.join(sorted(wanted))}"
-        )
-    return wanted.pop()
-
-
-def space_of(exemplars: pa.Table) -> str:
-    """The space that exemplars were embedded in.
-
-    Raises
-    ------
-    GalleryError
-        There is no exemplar.
-    """
-    if not len(exemplars) or "embedding" not in exemplars.column_names:
-        raise GalleryError(NOBODY)
-    metadata = exemplars.schema.field("embedding").metadata or {}
-    return str(metadata[b"space"].decode())
 
 
 def match_gallery(
@@ -164,7 +79,7 @@ def match_gallery(
     runs = lake.runs(gallery.space)
     if not len(runs):
         _refuse_other_spaces(lake, gallery.space)
-    videos = [found.to_pylist() for _, found in _groups(runs, "video_id")]
+    videos = [found.to_pylist() for _, found in iter_groups(runs, "video_id")]
     videos.sort(key=lambda runs_of: runs_of[0]["video_id"])
     match = partial(_match_video, lake, gallery, min_score, kernel)
     return pa.concat_tables([SCORES.empty_table(), *spread(match, videos)])
@@ -249,7 +164,7 @@ def _scan_video(
     if not len(hits):
         return SCORES.empty_table()
     row, probe = candidates.row[hits], hits
-    columns = ["face_id", "pts", "time_s"]
+    columns = ["face_id", "pts", "time_s", "track_id"]
     faces = lake.read_faces(video, row, columns)
     own = faces["face_id"].combine_chunks()
     if video["n_embedded"] is None or video["n_embedded"] == video["n_faces"]:
@@ -285,6 +200,7 @@ def _score_rows(
             "face_id": faces["face_id"],
             "pts": faces["pts"],
             "time_s": faces["time_s"],
+            "track_id": faces["track_id"],
             "identity": pa.array(gallery.names[match.identity[probe]].tolist(), pa.string()),
             "score": match.score[probe],
             "exemplar_id": gallery.exemplar_ids.take(pa.array(match.exemplar[probe])),
@@ -295,89 +211,4 @@ def _score_rows(
             "embedded_face_id": embedded_face_id,
         },
         schema=SCORES,
-    )
-
-
-def find_all_spans(
-    lake: Lake,
-    scores: pa.Table,
-    space: str,
-    settings: SpanSettings,
-    *,
-    identities: tuple[str, ...] | None = None,
-) -> pa.Table:
-    """Spans of every identity in every video: rows of `schema.SPANS`, by path, time and identity.
-
-    A face counts for the identity it is most like, and for no other.
-
-    Parameters
-    ----------
-    scores
-        From `match_gallery`.
-    identities
-        Only these; ``None`` is all.
-    """
-    tables = [SPANS.empty_table()]
-    by_video = {row["video_id"]: row for row in lake.videos(space).to_pylist()}
-    if identities is not None:
-        scores = scores.filter(pc.is_in(scores["identity"], pa.array(identities, pa.string())))
-    for video_id, of_video in _groups(scores, "video_id"):
-        samples = lake.samples(video_id, space)
-        samples = samples.filter(pc.field("status") == "ok")
-        path = by_video[video_id]["paths"][0]
-        for identity, found in _groups(of_video, "identity"):
-            tables.append(_spans_of(video_id, path, identity, samples, found, settings))
-    table = pa.concat_tables(tables)
-    order = [(name, "ascending") for name in ("path", "video_id", "start_s", "identity")]
-    return table.sort_by(order)
-
-
-def _groups(table: pa.Table, column: str) -> Iterator[tuple[str, pa.Table]]:
-    """The rows of each value of a text column; sorted once, not filtered once a value."""
-    encoded = table[column].combine_chunks().dictionary_encode()
-    code = encoded.indices.to_numpy()
-    order = np.argsort(code, kind="stable")
-    table = table.take(pa.array(order))
-    bounds = np.searchsorted(code[order], np.arange(len(encoded.dictionary) + 1))
-    for number, value in enumerate(encoded.dictionary.to_pylist()):
-        begin, end = int(bounds[number]), int(bounds[number + 1])
-        yield value, table.slice(begin, end - begin)
-
-
-def _spans_of(
-    video_id: str,
-    path: str,
-    identity: str,
-    samples: pa.Table,
-    scores: pa.Table,
-    settings: SpanSettings,
-) -> pa.Table:
-    time_s = samples["time_s"].to_numpy()
-    score, face = best_per_sample(
-        samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
-    )
-    # Samples added where something begins or ends lie closer than what was asked for.
-    regular_s = samples.filter(pc.field("source") != REFINED)["time_s"].to_numpy()
-    period_s = float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
-    spans = find_spans(
-        time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()
-    )
-    best_face_id = scores["embedded_face_id"].take(pa.array(face[spans.best]))
-    return pa.table(
-        {
-            "video_id": [video_id] * len(spans),
-            "path": [path] * len(spans),
-            "identity": [identity] * len(spans),
-            "start_s": spans.start_s,
-            "end_s": spans.end_s,
-            "score_max": spans.score_max,
-            "score_mean": spans.score_mean,
-            "n_hits": spans.n_hits,
-            "n_samples": spans.n_samples,
-            "start_after_s": pa.array(spans.start_after_s, from_pandas=True),
-            "end_before_s": pa.array(spans.end_before_s, from_pandas=True),
-            "best_face_id": best_face_id,
-            "best_time_s": scores["time_s"].take(pc.index_in(best_face_id, scores["face_id"])),
-        },
-        schema=SPANS,
     )

@@ -1,0 +1,86 @@
+"""Scores → spans, over every video and identity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from facelake.lake import Lake
+from facelake.query.groups import iter_groups
+from facelake.query.settings import SpanSettings
+from facelake.schema import REFINED, SPANS
+from facelake.spans import best_per_sample, find_spans
+
+
+def find_all_spans(
+    lake: Lake,
+    scores: pa.Table,
+    space: str,
+    settings: SpanSettings,
+    *,
+    identities: tuple[str, ...] | None = None,
+) -> pa.Table:
+    """Spans of every identity in every video: rows of `schema.SPANS`, by path, time and identity.
+
+    A face counts for the identity it is most like, and for no other.
+
+    Parameters
+    ----------
+    scores
+        From `match_gallery`.
+    identities
+        Only these; ``None`` is all.
+    """
+    tables = [SPANS.empty_table()]
+    by_video = {row["video_id"]: row for row in lake.videos(space).to_pylist()}
+    if identities is not None:
+        scores = scores.filter(pc.is_in(scores["identity"], pa.array(identities, pa.string())))
+    for video_id, of_video in iter_groups(scores, "video_id"):
+        samples = lake.samples(video_id, space)
+        samples = samples.filter(pc.field("status") == "ok")
+        path = by_video[video_id]["paths"][0]
+        for identity, found in iter_groups(of_video, "identity"):
+            tables.append(_spans_of(video_id, path, identity, samples, found, settings))
+    table = pa.concat_tables(tables)
+    order = [(name, "ascending") for name in ("path", "video_id", "start_s", "identity")]
+    return table.sort_by(order)
+
+
+def _spans_of(
+    video_id: str,
+    path: str,
+    identity: str,
+    samples: pa.Table,
+    scores: pa.Table,
+    settings: SpanSettings,
+) -> pa.Table:
+    time_s = samples["time_s"].to_numpy()
+    score, face = best_per_sample(
+        samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
+    )
+    # Samples added where something begins or ends lie closer than what was asked for.
+    regular_s = samples.filter(pc.field("source") != REFINED)["time_s"].to_numpy()
+    period_s = float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
+    spans = find_spans(
+        time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()
+    )
+    best_face_id = scores["embedded_face_id"].take(pa.array(face[spans.best]))
+    return pa.table(
+        {
+            "video_id": [video_id] * len(spans),
+            "path": [path] * len(spans),
+            "identity": [identity] * len(spans),
+            "start_s": spans.start_s,
+            "end_s": spans.end_s,
+            "score_max": spans.score_max,
+            "score_mean": spans.score_mean,
+            "n_hits": spans.n_hits,
+            "n_samples": spans.n_samples,
+            "start_after_s": pa.array(spans.start_after_s, from_pandas=True),
+            "end_before_s": pa.array(spans.end_before_s, from_pandas=True),
+            "best_face_id": best_face_id,
+            "best_time_s": scores["time_s"].take(pc.index_in(best_face_id, scores["face_id"])),
+        },
+        schema=SPANS,
+    )
