@@ -34,5 +34,9 @@ class GalleryError(FacelakeError):
     """A gallery, identity or reference photo that cannot be used."""
 
 
+class CalibrationError(FacelakeError):
+    """An archive whose faces do not carry the threshold that was asked for."""
+
+
 class ExportError(FacelakeError):
     """A clip, picture or table that could not be made."""
