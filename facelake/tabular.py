@@ -15,8 +15,13 @@ from facelake.errors import ExportError
 from facelake.lake import save_table
 
 
-def write_tabular(table: pa.Table, path: str | Path, kind: str) -> Path:
+def write_tabular(table: pa.Table, path: str | Path, kind: str, **facts: str | int | float) -> Path:
     """Write a table as ``csv``, ``json`` (an array of objects) or ``parquet``; gives the path.
+
+    Parameters
+    ----------
+    facts
+        How it was made; goes into the ``facelake`` metadata of a Parquet file.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def write_tabular(table: pa.Table, path: str | Path, kind: str) -> Path:
         The place is a folder or a device.
     """
     if kind == "parquet":
-        return write_file(path, lambda part: save_table(table, part))
+        return write_file(path, lambda part: save_table(table, part, **facts))
     if kind == "json":
         text = to_json(table) + "\n"
         return write_file(path, lambda part: part.write_text(text, "utf-8"))

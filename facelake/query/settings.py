@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from facelake.schema import SpanRules
 
@@ -36,6 +36,10 @@ class SpanSettings:
     def __str__(self) -> str:
         note = f" ({self.threshold_note})" if self.threshold_note else ""
         return f"threshold {self.threshold:g}{note}"
+
+    def told(self) -> dict[str, str | int | float]:
+        """What was said, for the metadata of a file; what follows the sampling is left out."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
     def rules(self, period_s: float) -> SpanRules:
         """The rules for a video whose samples are ``period_s`` apart."""
