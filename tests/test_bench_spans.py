@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,13 +18,14 @@ from facelake.bench.spans import (
     Edge,
     EdgeCount,
     Looked,
+    Span,
     at_same_borders,
     compare_seconds,
     count_edges,
     edges_of,
     find_edges,
 )
-from facelake.bench.truth import Agreement, Span, plain_key, read_truth
+from facelake.evaluate import Agreement, read_truth
 from facelake.results import Gallery
 
 FRAME_S = {"a": 0.04, "b": 0.04}
@@ -127,106 +126,6 @@ def test_of_nothing_there_is_no_rate() -> None:
     assert (nothing.recall, nothing.precision, nothing.f1) == (None, None, None)
 
 
-# The truth ----------------------------------------------------------------------------------------
-
-TRUTH = """\
-# by eye
-video,label,start_s,end_s,visibility,note
-films/Night.mp4,Zoë K.,1.0,3.0,front,
-films/Night.mp4,Zoë K.,5.0,6.0,profile,
-films/Night.mp4,(a passer-by),1.0,3.0,front,
-films/Night.mp4,Bob,1.0,,front,
-films/day.mp4,Bob,0.0,4.0,angle,
-"""
-
-
-@pytest.fixture
-def truth_csv(tmp_path: Path) -> Path:
-    path = tmp_path / "truth.csv"
-    path.write_text(TRUTH, "utf-8")
-    return path
-
-
-def test_a_collar_and_other_visibilities_count_neither_way(truth_csv: Path) -> None:
-    spans = [
-        Span("/x/Night.mkv", "zoe-k", 0.8, 2.0),  # from 1.3 to 2.0 right, to 2.7 missed
-        Span("/x/Night.mkv", "zoe-k", 4.5, 6.5),  # 4.5 to 4.7 and 6.3 to 6.5 false
-    ]
-    agreement = read_truth(truth_csv).score(spans, ["/x/Night.mkv"])
-    assert agreement.right_s == pytest.approx(0.7)
-    assert agreement.missed_s == pytest.approx(0.7)
-    assert agreement.false_s == pytest.approx(0.4)
-
-
-def test_whom_the_truth_does_not_name_in_a_video_is_false_there(truth_csv: Path) -> None:
-    truth = read_truth(truth_csv)
-    spans = [Span("Night.mp4", "Bob", 0.0, 2.0), Span("other.mp4", "Bob", 0.0, 9.0)]
-    agreement = truth.score(spans, ["Night.mp4", "other.mp4"])
-    assert agreement.false_s == pytest.approx(2.0)
-    assert truth.videos_of(["Night.mp4", "other.mp4"]) == {"Night"}
-
-
-def test_without_visibilities_everything_is_wanted(tmp_path: Path) -> None:
-    path = tmp_path / "truth.csv"
-    path.write_text("video,label,start_s,end_s\na.mp4,Ann,0,2\n")
-    agreement = read_truth(path, collar_s=0.0).score([span(0.5, 2.5, video="a.mp4")], ["a.mp4"])
-    assert agreement.right_s == pytest.approx(1.5)
-    assert agreement.missed_s == pytest.approx(0.5)
-    assert agreement.false_s == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("video,label,start_s\n", "lacks end_s"),
-        ("", "lacks video, label, start_s, end_s"),
-        ("# a\nvideo,label,start_s,end_s\na,Ann,1,soon\n", "line 3: .* 'soon'"),
-        ("video,label,start_s,end_s\na,Ann,2,1\n", "line 2: start_s must be .* 2 and 1"),
-        ("video,label,start_s,end_s\na,Ann,0,inf\n", "line 2: start_s must be"),
-    ],
-)
-def test_a_wrong_truth_is_refused_with_its_line(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "truth.csv"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=words):
-        read_truth(path)
-
-
-def test_what_is_no_text_is_no_truth(tmp_path: Path) -> None:
-    path = tmp_path / "truth.csv"
-    path.write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(ValueError, match="must be a CSV file in UTF-8"):
-        read_truth(path)
-
-
-@pytest.mark.shared
-def test_the_projects_own_scorer_agrees(shared: Path, scorer: ModuleType) -> None:
-    csv = shared / "TRUTH.csv"
-    spans = [
-        Span("friends_poker.mp4", name, 0.37 * step, 0.37 * step + 2.2)
-        for step, name in enumerate(itertools.islice(itertools.cycle(PEOPLE), 70))
-    ]
-    agreement = read_truth(csv, collar_s=0.35).score(spans, ["friends_poker.mp4"])
-    wanted, ignored = scorer.read_truth(csv, {"front", "angle"}, 0.35)
-    hit = miss = false = 0
-    for where in {("friends_poker", plain_key(name)) for name in PEOPLE}:
-        got = {
-            tick
-            for one in spans
-            if plain_key(one.identity) == where[1]
-            for tick in scorer.ticks(one.start_s, one.end_s)
-        } - ignored[where]
-        truth = wanted[where] - ignored[where]
-        hit, miss = hit + len(truth & got), miss + len(truth - got)
-        false += len(got - wanted[where])
-    assert min(hit, miss, false) > 0
-    seconds = (agreement.right_s, agreement.missed_s, agreement.false_s)
-    assert seconds == pytest.approx([count * scorer.STEP_S for count in (hit, miss, false)])
-
-
-PEOPLE = ("Rachel", "Joey", "Monica", "Chandler", "Phoebe", "Ross", "Gunther")
-
-
 # Both catalogs ------------------------------------------------------------------------------------
 
 PATH = "/archive/a.mp4"
@@ -286,15 +185,17 @@ def test_both_catalogs_are_compared_with_the_truth(tmp_path: Path) -> None:
     plant(tmp_path / "default", 200)
     truth = tmp_path / "truth.csv"
     truth.write_text("video,label,start_s,end_s\na.mp4,Ann,0,2\na.mp4,Ann,6,8\n")
-    question = Question(gallery, 0.3, read_truth(truth, collar_s=0.0), truth.name)
+    question = Question(gallery, 0.3, read_truth(truth), truth.name)
     told = compare_answers(question, tmp_path / "default", tmp_path / "dense", FOOTAGE)
     assert told.dense_to_truth is not None
     assert told.to_truth is not None
-    # Of [0, 2) and [6, 8): 2 + 1 s right, [4, 5) false; in steps of 0.05 s, 1.84 s is 1.85 s.
-    assert told.dense_to_truth.right_s == pytest.approx(3.0)
+    # Of [0, 2) and [6, 8), 0.3 s at each edge do not count: 1.4 + 0.7 s right, 0.7 s missed, and
+    # [4, 5) false, of which the default settings have 0.84 s.
+    assert told.dense_to_truth.right_s == pytest.approx(2.1)
     assert told.dense_to_truth.false_s == pytest.approx(1.0)
-    assert told.to_truth.right_s == pytest.approx(1.85 + 0.85)
-    assert told.to_dict()["to_truth"]["recall"] == pytest.approx((1.85 + 0.85) / 4.0)
+    assert told.to_truth.right_s == pytest.approx(2.1)
+    assert told.to_truth.false_s == pytest.approx(0.84)
+    assert told.to_dict()["to_truth"]["recall"] == pytest.approx(2.1 / 2.8)
 
 
 def test_a_catalog_without_a_span_is_compared_too(tmp_path: Path) -> None:
@@ -302,6 +203,13 @@ def test_a_catalog_without_a_span_is_compared_too(tmp_path: Path) -> None:
     told = compare_answers(Question(gallery, 0.9), tmp_path / "dense", tmp_path / "dense", FOOTAGE)
     assert told.all_edges == EdgeCount(0, 0)
     assert told.seconds.f1 is None
+
+
+@pytest.fixture
+def truth_csv(tmp_path: Path) -> Path:
+    path = tmp_path / "truth.csv"
+    path.write_text("video,label,start_s,end_s\nother.mp4,Ann,0,2\n")
+    return path
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,16 @@ def test_the_projects_own_scorer_reads_the_csv_and_agrees(
     assert f1 == pytest.approx(f1_of(spans, shared / "TRUTH.csv"))
 
 
+def test_evaluate_says_to_a_hundredth_what_the_count_in_steps_says(
+    spans: Spans, shared: Path
+) -> None:
+    told = spans.evaluate(shared / "TRUTH.csv", collar_s=COLLAR_S)
+    (all_,) = told.totals.slice(len(told.totals) - 1).to_pylist()
+    assert all_["f1"] == pytest.approx(f1_of(spans, shared / "TRUTH.csv"), abs=0.01)
+    assert all_["n_truth_spans"] == 9  # in front or at an angle
+    assert all_["span_recall"] == 1.0
+
+
 def test_spans_start_with_the_clips_first_frame_and_not_at_0(spans: Spans) -> None:
     first_s = min(spans.table["start_s"].to_pylist())
     assert first_s == pytest.approx(FIRST_S, abs=FRAME_S)

@@ -16,6 +16,7 @@ from facelake.bench.footage import Footage
 from facelake.bench.spans import (
     Cause,
     Looked,
+    Span,
     SpanComparison,
     at_same_borders,
     compare_seconds,
@@ -23,7 +24,15 @@ from facelake.bench.spans import (
     edges_of,
     find_edges,
 )
-from facelake.bench.truth import Span, Truth, read_truth
+from facelake.evaluate import (
+    Agreement,
+    Appearance,
+    Truth,
+    VideoName,
+    evaluate_spans,
+    pair_videos,
+    read_truth,
+)
 from facelake.lake import Lake
 
 if TYPE_CHECKING:
@@ -72,7 +81,7 @@ def prepare_question(
     photos
         As for `facelake.Catalog.enrol`.
     truth
-        A table as `truth.read_truth` takes it.
+        A table as `evaluate.read_truth` takes it.
 
     Raises
     ------
@@ -86,10 +95,11 @@ def prepare_question(
 
     SpanSettings(threshold=threshold)
     told = None if truth is None else read_truth(truth)
-    if told is not None and not told.videos_of(film.path for film in footage.films):
+    films = [VideoName(film.path) for film in footage.films]
+    if told is not None and not pair_videos(films, told.videos):
         raise ValueError(
-            f"{truth}: must say who is to be seen in at least one of the videos, but names none "
-            f"of them; {Path(footage.films[0].path).name} is the first"
+            f"{truth}: must tell of at least one of the videos, but names none of them; "
+            f"{Path(footage.films[0].path).name} is the first"
         )
     gallery = open_catalog(folder).enrol(photos, pack=pack, device="cpu", progress=False)
     return Question(gallery, threshold, told, None if truth is None else Path(truth).name)
@@ -110,8 +120,7 @@ def compare_answers(
     wanted, found = edges_of(dense_answer.spans), edges_of(spans)
     frame_s = {film.path: film.frame_s for film in footage.films}
     hits = find_edges(wanted, found, frame_s)
-    videos = [film.path for film in footage.films]
-    truth = question.truth
+    videos = [VideoName(film.path) for film in footage.films]
     return SpanComparison(
         threshold=question.threshold,
         identities=question.gallery.identities,
@@ -121,9 +130,21 @@ def compare_answers(
         n_extra_edges=len(found) - sum(hits),
         seconds=compare_seconds(spans, dense_answer.spans),
         truth=question.truth_name,
-        to_truth=truth.score(own.spans, videos) if truth else None,
-        dense_to_truth=truth.score(dense_answer.spans, videos) if truth else None,
+        to_truth=_against(question.truth, own.spans, videos),
+        dense_to_truth=_against(question.truth, dense_answer.spans, videos),
     )
+
+
+def _against(
+    truth: Truth | None, spans: Sequence[Span], videos: Sequence[VideoName]
+) -> Agreement | None:
+    """Seconds of spans against a truth; ``None`` without one."""
+    if truth is None:
+        return None
+    found = [
+        Appearance(VideoName(span.video), span.identity, span.start_s, span.end_s) for span in spans
+    ]
+    return evaluate_spans(found, truth, videos=videos).seconds
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from facelake.bench.result import (
     say_rate,
 )
 from facelake.bench.spans import CAUSES, Cause, EdgeCount, SpanComparison
-from facelake.bench.truth import Agreement
+from facelake.evaluate import Agreement
 from facelake.words import counted
 
 NONE = "–"
@@ -209,10 +209,9 @@ def _seconds(spans: SpanComparison) -> Iterator[str]:
 
 def _agreement_row(name: str, agreement: Agreement) -> list[str]:
     rates = (agreement.precision, agreement.recall, agreement.f1)
-    wanted_s = agreement.right_s + agreement.missed_s
     return [
         name,
-        f"{wanted_s:.1f} s",
+        f"{agreement.wanted_s:.1f} s",
         *(NONE if rate is None else f"{rate:.3f}" for rate in rates),
     ]
 

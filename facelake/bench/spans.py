@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from facelake.bench.truth import Agreement, Span
+from facelake.evaluate import Agreement, agree, intervals_of
 
 Cause = Literal["face", "score", "video"]
 CAUSES: tuple[Cause, ...] = ("face", "score", "video")
@@ -20,6 +20,15 @@ CAUSES: tuple[Cause, ...] = ("face", "score", "video")
 # Some containers round times to milliseconds: a frame is then a little longer than usual.
 _ROUNDING_S = 1e-3
 _SAME_S = 1e-6
+
+
+class Span(NamedTuple):
+    """Somebody in a video, from when to when, half-open."""
+
+    video: str
+    identity: str
+    start_s: float
+    end_s: float
 
 
 class Edge(NamedTuple):
@@ -177,25 +186,20 @@ def count_edges(found: Sequence[bool], causes: Sequence[Cause]) -> dict[Cause, E
 
 
 def compare_seconds(spans: Iterable[Span], wanted: Iterable[Span]) -> Agreement:
-    """How far spans cover the seconds of others; those of one identity and video are disjoint."""
-    by_person: dict[tuple[str, str], list[Span]] = defaultdict(list)
-    wanted = list(wanted)
-    for span in wanted:
-        by_person[span[:2]].append(span)
-    spans = list(spans)
-    right_s = sum(
-        max(0.0, min(span.end_s, other.end_s) - max(span.start_s, other.start_s))
-        for span in spans
-        for other in by_person[span[:2]]
-    )
-    # Sums of floats may fall short of each other by a rounding error.
+    """How far spans cover the seconds of others, of the same person in the same video."""
+    sides: dict[tuple[str, str], tuple[list[Span], list[Span]]] = defaultdict(lambda: ([], []))
+    for side, given in enumerate((spans, wanted)):
+        for span in given:
+            sides[span[:2]][side].append(span)
+    each = [
+        agree(*(intervals_of((span.start_s, span.end_s) for span in side) for side in both))
+        for both in sides.values()
+    ]
     return Agreement(
-        right_s, max(0.0, _length_s(wanted) - right_s), max(0.0, _length_s(spans) - right_s)
+        sum(one.right_s for one in each),
+        sum(one.missed_s for one in each),
+        sum(one.false_s for one in each),
     )
-
-
-def _length_s(spans: Iterable[Span]) -> float:
-    return sum(span.end_s - span.start_s for span in spans)
 
 
 def _with_rates(agreement: Agreement | None) -> dict[str, float | None] | None:
