@@ -15,12 +15,19 @@ from facelake.errors import GalleryError, PackError
 from facelake.faces import FaceEngine, Pack, find_in_photo, find_pack, read_photo
 from facelake.faces.photo import PHOTO_EXTENSIONS
 from facelake.gallery import (
+    ANCHOR,
+    GROWN,
+    NEGATIVE,
     Outcome,
     Reference,
     choose_face,
     exemplar_id,
-    find_disagreements,
     find_references,
+    keep_decided,
+    of_role,
+    plain_name,
+    refuse_unknown,
+    with_disagreements,
 )
 from facelake.lake import Lake
 from facelake.schema import (
@@ -29,7 +36,6 @@ from facelake.schema import (
     Face,
     IngestSettings,
     pack_embeddings,
-    unpack_embeddings,
     with_embedding,
 )
 
@@ -65,7 +71,8 @@ def enrol_photos(
 ) -> Enrolled:
     """Put the faces of photos into a catalog's gallery.
 
-    Enrolling the same photo again changes nothing; further photos of a person add exemplars.
+    Enrolling the same photo again changes nothing; further photos of a person add exemplars. A
+    photo that was vetoed, or said not to be the person, stays so.
 
     Parameters
     ----------
@@ -76,7 +83,7 @@ def enrol_photos(
     pack
         ``None`` is the pack that the catalog's videos were ingested with.
     replace
-        Drop the exemplars that the enrolled people had before.
+        Drop the anchors and grown exemplars that the enrolled people had before.
     progress
         Called with the number of photos done and of all.
 
@@ -89,33 +96,109 @@ def enrol_photos(
     """
     found = find_references(photos, PHOTO_EXTENSIONS, identity=identity)
     lake = Lake.create(root)
-    chosen = _choose_pack(lake, pack)
+    seen = _look_at_all(lake, photos, found.references, pack, device, ANCHOR, progress)
+    space = seen.pack.space
+    lake.add_space(
+        space,
+        dim=seen.dim,
+        pack=seen.pack.name,
+        licence=seen.pack.licence,
+        embedder_sha256=seen.pack.embedder_sha256,
+    )
+    known = lake.exemplars(space)
+    exemplars, refused = keep_decided(seen.exemplars, known)
+    lake.add_exemplars(exemplars, space)
+    if replace:  # last, so that nobody is ever left without
+        lake.drop_exemplars(_earlier(known, seen.exemplars), space)
+    outcomes = [_with_refusal(one, refused) for one in seen.outcomes]
+    told = with_disagreements(outcomes, lake.exemplars(space))
+    return Enrolled(space, told, found.passed_over)
+
+
+def add_negative_photos(
+    root: str | Path,
+    photos: str | Path,
+    identity: str,
+    *,
+    pack: str | Path | None = None,
+    device: Device = "auto",
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Enrolled:
+    """Say of photos that they are not a person, however alike.
+
+    Parameters
+    ----------
+    photos
+        A folder of photos, or one photo.
+    identity
+        Who they are not; must be enrolled.
+    pack, device, progress
+        As for `enrol_photos`.
+
+    Raises
+    ------
+    GalleryError
+        Nobody of this name is enrolled, no photo is there, or none is usable.
+    PackError
+        The pack is not to be had, or is another one than the videos were ingested with.
+    """
+    lake = Lake.open(root)
+    known = {who for space in lake.spaces for who in lake.exemplars(space)["identity"].to_pylist()}
+    refuse_unknown(plain_name(identity), sorted(known))
+    found = find_references(photos, PHOTO_EXTENSIONS, identity=identity)
+    seen = _look_at_all(lake, photos, found.references, pack, device, NEGATIVE, progress)
+    lake.add_exemplars(seen.exemplars, seen.pack.space)
+    return Enrolled(seen.pack.space, seen.outcomes, found.passed_over)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What looking at photos came to."""
+
+    pack: Pack
+    dim: int
+    exemplars: pa.Table
+    outcomes: tuple[Outcome, ...]
+
+
+def _look_at_all(
+    lake: Lake,
+    photos: str | Path,
+    references: tuple[Reference, ...],
+    pack: str | Path | None,
+    device: Device,
+    role: str,
+    progress: Callable[[int, int], None],
+) -> _Seen:
+    """The exemplars of photos; ``photos`` is where they lie.
+
+    Raises
+    ------
+    GalleryError
+        No photo is usable.
+    """
+    chosen = choose_pack(lake, pack)
     engine = FaceEngine(chosen, IngestSettings(), device=device, threads=0)
     rows, outcomes = [], []
-    for done, reference in enumerate(found.references):
-        row, outcome = _look(engine, reference)
+    for done, reference in enumerate(references):
+        row, outcome = _look(engine, reference, role)
         rows.append(row)
         outcomes.append(outcome)
-        progress(done + 1, len(found.references))
+        progress(done + 1, len(references))
     exemplars = _table(engine, [row for row in rows if row is not None])
     if not len(exemplars):
         reasons = "; ".join(f"{Path(one.photo).name}: {one.note}" for one in outcomes[:3])
         raise GalleryError(f"{photos}: at least one photo must be usable, but none is ({reasons})")
-    lake.add_space(
-        chosen.space,
-        dim=engine.dim,
-        pack=chosen.name,
-        licence=chosen.licence,
-        embedder_sha256=chosen.embedder_sha256,
-    )
-    earlier = _earlier(lake, exemplars, chosen.space) if replace else []
-    lake.add_exemplars(exemplars, chosen.space)
-    lake.drop_exemplars(earlier, chosen.space)  # last, so that nobody is ever left without
-    told = _with_disagreements(outcomes, lake.exemplars(chosen.space))
-    return Enrolled(chosen.space, tuple(told), found.passed_over)
+    return _Seen(chosen, engine.dim, exemplars, tuple(outcomes))
 
 
-def _choose_pack(lake: Lake, pack: str | Path | None) -> Pack:
+def _with_refusal(outcome: Outcome, refused: dict[str, str]) -> Outcome:
+    """The outcome of a photo; of one that was vetoed before, that it is not used."""
+    why = refused.get(outcome.exemplar_id)
+    return changed(outcome, used=False, note=why, exemplar_id="") if why else outcome
+
+
+def choose_pack(lake: Lake, pack: str | Path | None) -> Pack:
     """The pack that was asked for, when it is one that the videos' faces can be compared with."""
     held = sorted(set(lake.runs()["space"].to_pylist()))
     names = [str(lake.spaces.get(space, {}).get("pack", space)) for space in held]
@@ -142,15 +225,20 @@ def _choose_pack(lake: Lake, pack: str | Path | None) -> Pack:
     return chosen
 
 
-def _look(engine: FaceEngine, reference: Reference) -> tuple[dict[str, object] | None, Outcome]:
+def _look(
+    engine: FaceEngine, reference: Reference, role: str
+) -> tuple[dict[str, object] | None, Outcome]:
     try:
         photo = read_photo(reference.photo)
         face, note = choose_face(find_in_photo(engine, photo))
     except GalleryError as error:
         face, note = None, str(error).removeprefix(f"{reference.photo}: ")
     path = str(reference.photo.absolute())
-    outcome = Outcome(reference.identity, path, face is not None, note)
-    return (None if face is None else _row(engine, reference, face, note)), outcome
+    if face is None:
+        return None, Outcome(reference.identity, path, used=False, note=note)
+    row = _row(engine, reference, face, note) | {"role": role}
+    name = str(row["exemplar_id"])
+    return row, Outcome(reference.identity, path, used=True, note=note, exemplar_id=name)
 
 
 def _row(engine: FaceEngine, reference: Reference, face: Face, note: str) -> dict[str, object]:
@@ -175,28 +263,12 @@ def _table(engine: FaceEngine, rows: list[dict[str, object]]) -> pa.Table:
     return pa.table([*table.columns, pack_embeddings(vectors)], schema=schema)
 
 
-def _earlier(lake: Lake, exemplars: pa.Table, space: str) -> list[str]:
-    """Exemplars of the same people that are not among the new ones."""
+def _earlier(known: pa.Table, exemplars: pa.Table) -> list[str]:
+    """Anchors and grown exemplars of the same people that are not among the new ones."""
     people, new = set(exemplars["identity"].to_pylist()), exemplars["exemplar_id"].to_pylist()
-    rows = lake.exemplars(space).select(["exemplar_id", "identity"]).to_pylist()
+    rows = of_role(known, ANCHOR, GROWN).select(["exemplar_id", "identity"]).to_pylist()
     return [
         row["exemplar_id"]
         for row in rows
         if row["identity"] in people and row["exemplar_id"] not in new
     ]
-
-
-def _with_disagreements(outcomes: list[Outcome], exemplars: pa.Table) -> list[Outcome]:
-    """The outcomes, with what the whole gallery says against a photo added to its note."""
-    vectors = unpack_embeddings(exemplars["embedding"]).astype(np.float32)
-    found = find_disagreements(exemplars["identity"].to_pylist(), vectors)
-    said = {_key(exemplars, row): sentence for row, sentence in found}
-    told = []
-    for one in outcomes:
-        more = said.get((one.identity, one.photo)) if one.used else None
-        told.append(changed(one, note="; ".join(filter(None, [one.note, more]))) if more else one)
-    return told
-
-
-def _key(exemplars: pa.Table, row: int) -> tuple[str, str]:
-    return exemplars["identity"][row].as_py(), exemplars["photo"][row].as_py()

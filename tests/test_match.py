@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facelake.match import Match, score_identities, score_matrix
+from facelake.match import Match, Negatives, score_identities, score_matrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -99,7 +99,7 @@ def test_scores_of_vectors_that_are_a_little_long_stay_within_one() -> None:
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(
-    probes: Any, exemplars: Any, identity_of: Any, options: dict[str, int], sentence: str
+    probes: Any, exemplars: Any, identity_of: Any, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         score_identities(probes, exemplars, identity_of, n_identities=1, **options)
@@ -115,7 +115,7 @@ class Query:
     identity_of: npt.NDArray[np.int64]
     n_identities: int
 
-    def match(self, **options: int) -> Match:
+    def match(self, **options: Any) -> Match:
         return score_identities(
             self.probes,
             self.exemplars,
@@ -221,3 +221,84 @@ def test_the_match_is_the_best_of_the_matrix(query: Query) -> None:
     match, matrix = query.match(), query.scores()
     np.testing.assert_array_equal(match.score, np.nanmax(matrix, axis=1))
     np.testing.assert_array_equal(match.identity, np.nanargmax(matrix, axis=1))
+
+
+# Negatives --------------------------------------------------------------------------------------
+
+
+def test_a_probe_nearer_to_a_negative_is_held_against_the_others() -> None:
+    exemplars = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)  # Ann, Bob
+    look_alike = Negatives(np.array([[0.8, 0.6]], np.float32), [0])  # not Ann
+    # The first is like the negative by 1.00 and like Ann by 0.80; the second is Ann herself.
+    probes = np.array([[0.8, 0.6], [1.0, 0.0]])
+    match = score_identities(probes, exemplars, [0, 1], n_identities=2, negatives=look_alike)
+    assert match.identity.tolist() == [1, 0]
+    assert match.score == pytest.approx([0.6, 1.0])
+    assert match.runner_up.tolist() == [-1, 1]  # Ann is out; Bob is second to her
+    assert np.isnan(match.margin[0])
+    matrix = score_matrix(probes, exemplars, [0, 1], n_identities=2, negatives=look_alike)
+    np.testing.assert_allclose(matrix, [[np.nan, 0.6], [1.0, 0.0]], atol=1e-7)
+
+
+def test_a_face_as_much_like_a_negative_as_like_the_person_is_not_the_person() -> None:
+    same = np.array([[1.0, 0.0]], np.float32)
+    match = score_identities(same, same, [0], n_identities=1, negatives=Negatives(same, [0]))
+    assert (match.identity.tolist(), match.exemplar.tolist()) == ([-1], [-1])
+    assert np.isnan(match.score).all()
+
+
+def test_a_negative_of_somebody_without_exemplars_rules_out_nobody() -> None:
+    negatives = Negatives(np.eye(2, dtype=np.float32), [1, 2])
+    plain = score_identities(np.eye(2), np.eye(2), [0, 3], n_identities=4)
+    assert_same(
+        score_identities(np.eye(2), np.eye(2), [0, 3], n_identities=4, negatives=negatives), plain
+    )
+
+
+def test_no_negatives_change_nothing() -> None:
+    none = Negatives(np.empty((0, 2), np.float32), [])
+    ours = score_identities(np.eye(2), np.eye(2), [0, 1], n_identities=2, negatives=none)
+    assert_same(ours, score_identities(np.eye(2), np.eye(2), [0, 1], n_identities=2))
+
+
+@pytest.mark.parametrize(
+    ("negatives", "sentence"),
+    [
+        (Negatives(np.eye(3), [0] * 3), "probes have dimension 2 but negatives have 3"),
+        (Negatives(np.eye(2) * 2, [0, 0]), r"negatives\[0\] has length 2; divide"),
+        (Negatives(np.eye(2), [0, 5]), r"\[0, n_identities = 2\), but identity_of\[1\] = 5"),
+    ],
+)
+def test_negatives_that_make_no_sense_are_refused(negatives: Negatives, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        score_identities(np.eye(2), np.eye(2), [0, 1], n_identities=2, negatives=negatives)
+
+
+@given(queries(), st.integers(0, 6), st.integers(0, 2**32))
+def test_negatives_agree_with_brute_force_and_never_raise_a_score(
+    query: Query, n_negatives: int, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    vectors = unit(random.normal(size=(n_negatives, query.exemplars.shape[1])))
+    some = random.integers(0, len(query.exemplars), n_negatives)
+    vectors[::2] = query.exemplars[some[::2]]  # also somebody's own photo
+    not_of = random.integers(0, query.n_identities, n_negatives)
+    options: dict[str, Any] = {
+        "n_identities": query.n_identities,
+        "negatives": Negatives(vectors, not_of),
+    }
+    plain = query.scores()
+    matrix = score_matrix(query.probes, query.exemplars, query.identity_of, **options)
+    match = score_identities(query.probes, query.exemplars, query.identity_of, **options)
+
+    cosines = query.probes.astype(np.float64) @ vectors.astype(np.float64).T
+    against = np.clip(cosines.astype(np.float32), -1, 1)
+    for i in range(len(query.probes)):
+        for k in range(query.n_identities):
+            worst = max((against[i, j] for j in np.flatnonzero(not_of == k)), default=-np.inf)
+            expected = np.nan if worst >= plain[i, k] else plain[i, k]
+            np.testing.assert_array_equal(matrix[i, k], expected)
+    assert not (matrix > plain).any()
+    left = ~np.isnan(matrix).all(axis=1)
+    np.testing.assert_array_equal(match.identity >= 0, left)
+    np.testing.assert_array_equal(match.score[left], np.nanmax(matrix[left], axis=1))

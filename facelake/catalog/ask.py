@@ -70,4 +70,12 @@ class Asking(Enrolling):
                 kernel="cupy" if device == "cuda" else "auto",
                 spread=spread,
             )
-        return Scores(lake, table, gallery.identities, space_of(gallery.table), min_score)
+        return Scores(
+            lake,
+            table,
+            gallery.identities,
+            space_of(gallery.table),
+            min_score,
+            gallery.version,
+            gallery.without_exemplar,
+        )

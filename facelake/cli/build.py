@@ -9,6 +9,7 @@ import click
 
 from facelake.catalog import Catalog
 from facelake.cli.common import DONE, DONE_WITH_FAILURES, catalog_option, quiet_option
+from facelake.results import Gallery
 
 _PACK = click.option(
     "--pack",
@@ -143,13 +144,28 @@ def reembed(ctx: click.Context, /, catalog: Catalog, quiet: bool, **options: Any
     ctx.exit(DONE_WITH_FAILURES if report.troubles else DONE)
 
 
-@click.command(short_help="Say who is who, with reference photos.")
-@click.argument("photos", type=click.Path(path_type=Path))
+@click.command(short_help="Say who is who, with photos or faces of the catalog.")
+@click.argument("photos", type=click.Path(path_type=Path), required=False)
 @catalog_option
 @click.option(
     "--identity",
     metavar="NAME",
-    help="Who all of PHOTOS shows, whatever folders and files are called.",
+    help="Who all of PHOTOS shows, whatever folders and files are called; whose face it is.",
+)
+@click.option(
+    "--face",
+    "faces",
+    multiple=True,
+    metavar="FACE_ID",
+    help="A face of the catalog instead of a photo; may be given several times.",
+)
+@click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="VIDEO:N",
+    help="The best faces of a track of the catalog instead of a photo: a video's id or file name "
+    "and the track's number; may be given several times.",
 )
 @click.option(
     "--pack",
@@ -157,19 +173,63 @@ def reembed(ctx: click.Context, /, catalog: Catalog, quiet: bool, **options: Any
     help="Models, as for ingest.  [default: those the videos were ingested with]",
 )
 @_DEVICE
-@click.option("--replace", is_flag=True, help="Drop the photos that these people had before.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Drop the anchors and grown exemplars that these people had before.",
+)
 @quiet_option
-def enrol(photos: Path, catalog: Catalog, quiet: bool, **options: Any) -> None:
+def enrol(
+    photos: Path | None,
+    catalog: Catalog,
+    faces: tuple[str, ...],
+    tracks: tuple[str, ...],
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Say who is who: put the faces of reference photos into the catalog's gallery.
 
     PHOTOS is a folder with a folder per person or with photos named after the people, or one photo.
     Every usable photo counts; photos with no face, or with several that could be meant, and photos
     that do not look like the person's others are listed. Enrolling a photo twice changes nothing.
 
+    Faces of the catalog's own videos will do as well: --face takes one by its id, as facelake spans
+    tells it (best_face_id), --track the best faces of a track, as facelake decide lists them. No
+    model is loaded for these.
+
     \b
     photos/Ann Lee/1.jpg  photos/Ann Lee/2.jpg  photos/Bob.png
     facelake enrol photos/ -c catalogs/tv
     facelake enrol IMG_2041.jpg --identity "Ann Lee" -c catalogs/tv
+    facelake enrol --track news.mp4:12 --identity "Ann Lee" -c catalogs/tv
     """  # noqa: D301
-    gallery = catalog.enrol(photos, progress=not quiet, **options)
+    if (photos is None) == (not faces and not tracks):
+        raise click.UsageError("name either PHOTOS or faces of the catalog: --face, --track")
+    if photos is not None:
+        gallery = catalog.enrol(photos, progress=not quiet, **options)
+    else:
+        gallery = _enrol_faces(catalog, faces, tracks, **options)
     click.echo(repr(gallery), err=True)
+
+
+def _enrol_faces(
+    catalog: Catalog,
+    faces: tuple[str, ...],
+    tracks: tuple[str, ...],
+    *,
+    identity: str | None,
+    pack: str | None,
+    device: str,
+    replace: bool,
+) -> Gallery:
+    if identity is None:
+        raise click.UsageError("faces of the catalog need a name: --identity NAME")
+    if pack is not None or replace or device != "auto":
+        raise click.UsageError("--pack, --device and --replace are for PHOTOS")
+    named = []
+    for track in tracks:
+        video, colon, number = track.rpartition(":")
+        if not colon or not number.isdecimal():
+            raise click.UsageError(f"--track {track}: must be VIDEO:N, such as news.mp4:12")
+        named.append((video, int(number)))
+    return catalog.enrol_faces(identity, faces=faces, tracks=named)

@@ -35,6 +35,7 @@ from facelake.lake.forget.tombstones import (
     video_rows,
     videos_with_tombstones,
 )
+from facelake.lake.labels import read_labels
 from facelake.lake.names import no_such_video
 from facelake.lake.stores.store import Entry
 from facelake.schema import unpack_embeddings
@@ -59,6 +60,8 @@ class VideoPlan:
         Of the faces that go, in seconds.
     files
         Names of the files that are replaced or go.
+    face_ids
+        The faces that go.
     vectors
         The embeddings that go.
     """
@@ -68,12 +71,17 @@ class VideoPlan:
     tombstone: pa.Table
     is_whole: bool
     runs: tuple[str, ...]
-    n_faces: int
     n_tracks: int
     n_chips: int
     time_s: npt.NDArray[np.float64]
     files: frozenset[str]
+    face_ids: frozenset[str] = field(repr=False)
     vectors: Vectors = field(repr=False)
+
+    @property
+    def n_faces(self) -> int:
+        """How many faces go."""
+        return len(self.face_ids)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,9 @@ class Plan:
     Attributes
     ----------
     exemplars
-        Of the identity, by space.
+        Of the identity, and those that are faces that go, by space.
+    labels
+        Of the faces that go, and all that give the identity's name.
     about
         The videos whose unfinished work goes; ``None`` is every video's.
     n_other_files
@@ -95,6 +105,7 @@ class Plan:
     request: Request
     videos: tuple[VideoPlan, ...]
     exemplars: dict[str, pa.Table]
+    labels: pa.Table
     clips: tuple[Clip, ...]
     about: frozenset[str] | None
     n_other_files: int
@@ -136,7 +147,8 @@ def plan_forgetting(lake: Lake, request: Request) -> Plan:
     return Plan(
         request=request,
         videos=videos,
-        exemplars=seeker.exemplars,
+        exemplars=_exemplars(lake, seeker, videos, earlier, forgotten),
+        labels=_labels(lake, request, videos, earlier, forgotten),
         clips=tuple(find_clips(request.outputs, lambda row: _is_wanted(row, request, videos))),
         about=about,
         n_other_files=len({e.name for e in loose} - owned) + len(scratch_files(lake, about)),
@@ -150,6 +162,49 @@ def _about(lake: Lake, request: Request, videos: Sequence[VideoPlan]) -> frozens
     if request.kind == "identity":
         return None
     return videos_with_tombstones(lake.store).union(video.video_id for video in videos)
+
+
+def _exemplars(
+    lake: Lake,
+    seeker: Seeker,
+    videos: Sequence[VideoPlan],
+    earlier: pa.Table,
+    forgotten: Collection[str],
+) -> dict[str, pa.Table]:
+    """The exemplars that go, by space: the identity's, and whosoever's that are faces that go.
+
+    Those of earlier tombstones, too: an interrupted forgetting leaves exemplars for last.
+    """
+    faces = set(earlier["face_id"].to_pylist()).union(*(video.face_ids for video in videos))
+    gone = pa.array(sorted(faces - {None}), pa.string())
+    whole = {video.video_id for video in videos if video.is_whole} | set(forgotten)
+    found = {}
+    for space in sorted(lake.spaces):
+        table = lake.exemplars(space)
+        own = seeker.exemplars.get(space, table.slice(0, 0))["exemplar_id"].combine_chunks()
+        mask = pc.is_in(table["exemplar_id"], own)
+        mask = pc.or_(mask, pc.is_in(table["face_id"], gone))
+        mask = pc.or_(mask, pc.is_in(table["video_id"], pa.array(sorted(whole), pa.string())))
+        if pc.any(mask).as_py():
+            found[space] = table.filter(mask)
+    return found
+
+
+def _labels(
+    lake: Lake,
+    request: Request,
+    videos: Sequence[VideoPlan],
+    earlier: pa.Table,
+    forgotten: Collection[str],
+) -> pa.Table:
+    """The labels that go, also those that an interrupted forgetting has left."""
+    labels = read_labels(lake)
+    faces = set(earlier["face_id"].to_pylist()).union(*(video.face_ids for video in videos))
+    whole = {video.video_id for video in videos if video.is_whole} | set(forgotten)
+    names = [] if request.identity is None else [plain_name(request.identity)]
+    mask = pc.is_in(labels["face_id"], pa.array(sorted(faces - {None}), pa.string()))
+    mask = pc.or_(mask, pc.is_in(labels["video_id"], pa.array(sorted(whole), pa.string())))
+    return labels.filter(pc.or_(mask, pc.is_in(labels["name"], pa.array(names, pa.string()))))
 
 
 # Videos -----------------------------------------------------------------------------------------
@@ -233,12 +288,12 @@ def _video_plan(
         tombstone=stone,
         is_whole=is_whole,
         runs=tuple(one.run for one in lost),
-        n_faces=len(frozenset[str]().union(*(one.face_ids for one in lost))),
         # What one run saw as two tracks may be one to another.
         n_tracks=max((one.n_tracks for one in lost), default=0),
         n_chips=sum(one.n_chips for one in lost),
         time_s=np.concatenate([np.empty(0), *(one.time_s for one in lost)]),
         files=files,
+        face_ids=frozenset[str]().union(*(one.face_ids for one in lost)),
         vectors=[pair for one in lost for pair in one.vectors],
     )
 

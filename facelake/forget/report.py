@@ -34,6 +34,8 @@ class ForgetReport:
         Rows of `FORGOTTEN`, one for each video that held something.
     n_exemplars
         Photos' faces taken out of the gallery.
+    n_labels
+        What people had said of these faces, or by this name.
     n_other_files
         Files removed beside the videos' own: unfinished work, caches, files no row names.
     notes
@@ -50,11 +52,12 @@ class ForgetReport:
     notes: tuple[str, ...]
     left: tuple[str, ...] = ()
     is_dry_run: bool = False
+    n_labels: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether there was nothing to forget."""
-        return not len(self.table) and not self.n_exemplars
+        return not len(self.table) and not self.n_exemplars and not self.n_labels
 
     def total(self, column: str) -> int:
         """The sum of one of the table's numbers."""
@@ -67,6 +70,7 @@ class ForgetReport:
             (self.total("n_chips"), "picture"),
             (self.total("n_clips"), "clip"),
             (self.n_exemplars, "enrolled photo"),
+            (self.n_labels, "label"),
         ]
         what = ", ".join(counted(n, word) for n, word in things if n) or "nothing"
         verb = "would forget" if self.is_dry_run else "forgot"

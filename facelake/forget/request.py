@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facelake.gallery import plain_name, refuse_unknown
+from facelake.gallery import Probes, plain_name, refuse_unknown
 from facelake.lake import Lake
 from facelake.lake.forget.rewrite import read_faces
 from facelake.lake.forget.tombstones import FACE, TRACK, VIDEO
+from facelake.lake.labels import read_labels
 from facelake.lake.names import find_video
-from facelake.match import score_identities
+from facelake.match import Negatives, score_identities
+from facelake.people import settle_labels
 from facelake.schema import unpack_embeddings
 
 
@@ -27,7 +29,8 @@ class Request:
     Attributes
     ----------
     identity
-        Everybody enrolled under this name, and every face that is most like them.
+        Everybody enrolled under this name, every face that is most like them, and every face
+        that a label says is them.
     threshold
         Lowest score of such a face.
     face_ids
@@ -78,7 +81,7 @@ class Seeker:
     Raises
     ------
     GalleryError
-        Nobody of this name is enrolled.
+        Nobody of this name is enrolled, and no face is labelled so.
     CatalogError
         Several videos have this name.
     """
@@ -86,9 +89,11 @@ class Seeker:
     def __init__(self, lake: Lake, request: Request, runs: Sequence[dict[str, Any]]) -> None:
         self._lake, self._request = lake, request
         self._galleries: dict[str, _Gallery] = {}
+        self._named = list(request.face_ids)
         self.video_id = None if request.video is None else find_video(request.video, runs)
         if request.identity is not None:
-            self._galleries = _galleries(lake, request.identity)
+            self._named = _labelled_faces(lake, request.identity)
+            self._galleries = _galleries(lake, request.identity, is_labelled=bool(self._named))
 
     @property
     def exemplars(self) -> dict[str, pa.Table]:
@@ -98,16 +103,15 @@ class Seeker:
     def face_ids(self, run: dict[str, Any]) -> pa.Array:
         """The faces of a run that are meant; ``run`` is its ``videos`` row."""
         request, space = self._request, run["space"]
-        none = pa.array([], pa.string())
         if request.video is not None or not run["n_samples"]:
-            return none
-        if request.identity is None:
-            names = read_faces(self._lake, run, ["face_id"])["face_id"].combine_chunks()
-            return names.filter(pc.is_in(names, pa.array(request.face_ids)))
+            return pa.array([], pa.string())
+        names = read_faces(self._lake, run, ["face_id"])["face_id"].combine_chunks()
+        found = names.filter(pc.is_in(names, pa.array(self._named, pa.string())))
         if space not in self._galleries:
-            return none
+            return found
         faces = read_faces(self._lake, run, ["face_id", "embedded_face_id", "embedding"])
-        return self._galleries[space].most_like(faces, request.threshold)
+        alike = self._galleries[space].most_like(faces, request.threshold)
+        return pc.unique(pa.concat_arrays([found, alike]))
 
 
 @dataclass(frozen=True)
@@ -123,24 +127,35 @@ class _Gallery:
 
     def most_like(self, faces: pa.Table, threshold: float) -> pa.Array:
         """The faces that spans at this threshold are made of; a stand-in's score is its faces'."""
-        names, identity_of = np.unique(self.table["identity"].to_pylist(), return_inverse=True)
-        vectors = unpack_embeddings(self.table["embedding"]).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        probes = Probes.of(self.table)
         known = faces.filter(pc.is_valid(faces["embedding"]))
         match = score_identities(
-            unpack_embeddings(known["embedding"]), vectors, identity_of, n_identities=len(names)
+            unpack_embeddings(known["embedding"]),
+            probes.vectors,
+            probes.identity_of,
+            n_identities=len(probes.names),
+            negatives=Negatives(probes.negatives, probes.negative_of),
         )
-        meant = (names[match.identity] == self.identity) & (match.score >= threshold)
+        own = np.flatnonzero(probes.names == self.identity)  # none where all are vetoed
+        meant = np.isin(match.identity, own) & (match.score >= threshold)
         found = known["face_id"].filter(pa.array(meant)).combine_chunks()
         stood_for = faces["face_id"].filter(pc.is_in(faces["embedded_face_id"], found))
         return pa.concat_arrays([found, stood_for.combine_chunks()])
 
 
-def _galleries(lake: Lake, identity: str) -> dict[str, _Gallery]:
+def _labelled_faces(lake: Lake, identity: str) -> list[str]:
+    """The faces that labels say are an identity's."""
+    settled = settle_labels(read_labels(lake))
+    name = plain_name(identity)
+    return sorted(face_id for face_id, label in settled.items() if label.name == name)
+
+
+def _galleries(lake: Lake, identity: str, *, is_labelled: bool) -> dict[str, _Gallery]:
     """The galleries that know an identity, by space."""
     name = plain_name(identity)
     tables = {space: lake.exemplars(space) for space in sorted(lake.spaces)}
     known = {who for table in tables.values() for who in table["identity"].to_pylist()}
-    refuse_unknown(name, sorted(known))
+    if not is_labelled:
+        refuse_unknown(name, sorted(known))
     galleries = {space: _Gallery(table, name) for space, table in tables.items()}
     return {space: gallery for space, gallery in galleries.items() if len(gallery.own)}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from facelake.forget.outputs import remove_clips
 from facelake.forget.plan import Plan
@@ -17,6 +18,7 @@ from facelake.lake import Lake
 from facelake.lake.forget.rewrite import clear_up, refuse_writers, remove_video, rewrite_run
 from facelake.lake.forget.tombstones import write_tombstone
 from facelake.lake.forget.traces import find_bytes, find_likenesses
+from facelake.lake.labels import drop_labels
 
 SAME_SCORE = 0.9999  # two embeddings this much alike are of one picture
 
@@ -40,6 +42,7 @@ def carry_out(lake: Lake, plan: Plan) -> ForgetReport:
             remove_video(lake, video.video_id)
         for run in () if video.is_whole else video.runs:
             rewrite_run(lake, video.video_id, run)
+    _drop_labels(lake, plan.labels)
     for space, exemplars in plan.exemplars.items():
         lake.drop_exemplars(exemplars["exemplar_id"].to_pylist(), space)
     return _report(plan, left=tuple(_find_traces(lake, plan)))
@@ -48,6 +51,14 @@ def carry_out(lake: Lake, plan: Plan) -> ForgetReport:
 def report_plan(plan: Plan) -> ForgetReport:
     """What a plan would do."""
     return _report(plan, is_dry_run=True)
+
+
+def _drop_labels(lake: Lake, labels: pa.Table) -> None:
+    gone = labels["label_id"].combine_chunks()
+    if len(gone):
+        drop_labels(
+            lake, lambda rows: pc.is_in(rows["label_id"], gone).to_numpy(zero_copy_only=False)
+        )
 
 
 def _put_up_tombstones(lake: Lake, plan: Plan) -> None:
@@ -85,6 +96,7 @@ def _report(plan: Plan, *, left: tuple[str, ...] = (), is_dry_run: bool = False)
     return ForgetReport(
         table=pa.Table.from_pylist(rows, schema=FORGOTTEN),
         n_exemplars=sum(len(table) for table in plan.exemplars.values()),
+        n_labels=len(plan.labels),
         n_other_files=plan.n_other_files,
         notes=plan.notes,
         left=left,

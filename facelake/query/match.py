@@ -14,9 +14,10 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from facelake.cluster import count_cores
-from facelake.errors import CatalogError
+from facelake.errors import CatalogError, GalleryError
+from facelake.gallery import NOBODY_LEFT, Probes
 from facelake.lake import KernelName, Lake
-from facelake.match import Match, score_identities
+from facelake.match import Match, Negatives, score_identities
 from facelake.query.groups import iter_groups
 from facelake.query.spaces import space_of
 from facelake.schema import SCORES, unpack_embeddings
@@ -50,12 +51,14 @@ def match_gallery(
 ) -> pa.Table:
     """Every face's best identity: one row of `schema.SCORES` per face, by video and time.
 
-    A face without an embedding has the score of the one that stands for it, of the same track.
+    A face without an embedding has the score of the one that stands for it, of the same track. One
+    for which negatives rule out everybody has no row.
 
     Parameters
     ----------
     exemplars
-        Rows of `schema.EXEMPLARS` with their embeddings, of one space.
+        Rows of `schema.EXEMPLARS` with their embeddings, of one space; what they are there for is
+        told by their ``role``.
     min_score
         Leave out the faces whose best score is below, in [−1, 1]. Few embeddings are then read, and
         the memory needed is that of what is found. ``None`` keeps every face.
@@ -67,7 +70,7 @@ def match_gallery(
     Raises
     ------
     GalleryError
-        Nobody is enrolled.
+        Nobody is enrolled, or nobody has an exemplar left to compare with.
     CatalogError
         The catalog holds no face of the exemplars' space.
     ValueError
@@ -75,7 +78,7 @@ def match_gallery(
     """
     if min_score is not None and not -1.0 <= min_score <= 1.0:
         raise ValueError(f"min_score must lie in [-1, 1], but is {min_score}")
-    gallery = _Probes.of(exemplars)
+    gallery = _Gallery.of(exemplars)
     runs = lake.runs(gallery.space)
     if not len(runs):
         _refuse_other_spaces(lake, gallery.space)
@@ -97,32 +100,33 @@ def _refuse_other_spaces(lake: Lake, space: str) -> NoReturn:
 
 
 @dataclass(frozen=True)
-class _Probes:
+class _Gallery:
     """A gallery made ready: what every video is compared with."""
 
     space: str
-    vectors: npt.NDArray[np.float32]
-    identity_of: npt.NDArray[np.intp]
-    names: npt.NDArray[np.str_]
-    exemplar_ids: pa.ChunkedArray
+    probes: Probes
 
     @classmethod
-    def of(cls, exemplars: pa.Table) -> _Probes:
-        names, identity_of = np.unique(exemplars["identity"].to_pylist(), return_inverse=True)
-        vectors = unpack_embeddings(exemplars["embedding"]).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # float16 rounds the length, too
-        space = space_of(exemplars)
-        return cls(space, vectors, identity_of, names, exemplars["exemplar_id"])
+    def of(cls, exemplars: pa.Table) -> _Gallery:
+        space, probes = space_of(exemplars), Probes.of(exemplars)
+        if not len(probes.names):
+            raise GalleryError(NOBODY_LEFT)
+        return cls(space, probes)
 
     def match(self, embeddings: npt.NDArray[np.float16]) -> Match:
+        probes = self.probes
         return score_identities(
-            embeddings, self.vectors, self.identity_of, n_identities=len(self.names)
+            embeddings,
+            probes.vectors,
+            probes.identity_of,
+            n_identities=len(probes.names),
+            negatives=Negatives(probes.negatives, probes.negative_of),
         )
 
 
 def _match_video(
     lake: Lake,
-    gallery: _Probes,
+    gallery: _Gallery,
     min_score: float | None,
     kernel: KernelName,
     runs: list[dict[str, Any]],
@@ -139,6 +143,8 @@ def _match_video(
     told = np.flatnonzero(stands_for >= 0)  # for the others there is nothing to compare
     probes, probe = np.unique(stands_for[told], return_inverse=True)
     match = gallery.match(unpack_embeddings(faces["embedding"].take(pa.array(probes))))
+    somebody = np.flatnonzero(match.identity[probe] >= 0)
+    told, probe = told[somebody], probe[somebody]
     scores = _score_rows(
         gallery,
         runs[0]["video_id"],
@@ -153,12 +159,13 @@ def _match_video(
 
 
 def _scan_video(
-    lake: Lake, gallery: _Probes, min_score: float, kernel: KernelName, video: dict[str, Any]
+    lake: Lake, gallery: _Gallery, min_score: float, kernel: KernelName, video: dict[str, Any]
 ) -> pa.Table:
     """The scores from ``min_score`` on of a video with one run, of few of its embeddings."""
     # A publish that came after the row was read has replaced the parts that it names.
     video = lake.run_row(video["video_id"], video["run"])
-    candidates = lake.scan(gallery.vectors, min_score=min_score, kernel=kernel).candidates(video)
+    scan = lake.scan(gallery.probes.vectors, min_score=min_score, kernel=kernel)
+    candidates = scan.candidates(video)
     match = gallery.match(candidates.vectors)
     hits = np.flatnonzero(match.score >= np.float32(min_score))
     if not len(hits):
@@ -185,7 +192,7 @@ def _scan_video(
 
 
 def _score_rows(
-    gallery: _Probes,
+    gallery: _Gallery,
     video_id: str,
     faces: pa.Table,
     match: Match,
@@ -193,6 +200,7 @@ def _score_rows(
     embedded_face_id: pa.Array | pa.ChunkedArray,
 ) -> pa.Table:
     """Rows of `schema.SCORES`: for each face the match of the probe that stands for it."""
+    probes = gallery.probes
     has_runner_up = (match.runner_up >= 0)[probe]
     return pa.table(
         {
@@ -201,11 +209,11 @@ def _score_rows(
             "pts": faces["pts"],
             "time_s": faces["time_s"],
             "track_id": faces["track_id"],
-            "identity": pa.array(gallery.names[match.identity[probe]].tolist(), pa.string()),
+            "identity": pa.array(probes.names[match.identity[probe]].tolist(), pa.string()),
             "score": match.score[probe],
-            "exemplar_id": gallery.exemplar_ids.take(pa.array(match.exemplar[probe])),
+            "exemplar_id": probes.exemplar_ids.take(pa.array(match.exemplar[probe])),
             "runner_up": pa.array(
-                gallery.names[match.runner_up[probe]].tolist(), pa.string(), mask=~has_runner_up
+                probes.names[match.runner_up[probe]].tolist(), pa.string(), mask=~has_runner_up
             ),
             "margin": pa.array(match.margin[probe], mask=~has_runner_up),
             "embedded_face_id": embedded_face_id,
