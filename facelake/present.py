@@ -20,6 +20,7 @@ from facelake.export import (
     write_clip_table,
 )
 from facelake.lake import Lake
+from facelake.lake.names import find_source
 from facelake.plot import MAX_PANELS, plot_spans
 from facelake.spans import examined_ranges
 
@@ -138,11 +139,9 @@ def _coverage(lake: Lake, video_ids: list[str], space: str, blind_s: float | Non
 
 
 def _source(plan: ClipPlan, video: dict[str, Any]) -> Path:
-    """The first of a video's files that is still there and has its size."""
-    for path in video["paths"]:
-        file = Path(path)
-        if file.is_file() and file.stat().st_size == video["size_bytes"]:
-            return file
+    source = find_source(video)
+    if source is not None:
+        return source
     raise ExportError(
         f"{plan.path}: the video must still be there to be cut, but it is gone or changed; "
         "ingest it from its new place: its content is recognised and not looked at again"

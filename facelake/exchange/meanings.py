@@ -108,7 +108,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "exemplar_id": "name of the exemplar",
         "identity": "whose face it is",
         "photo": (
-            "path as it was enrolled; of a face of the catalog its video's, with #t= and the seconds"
+            "path as it was enrolled; of a face of the catalog its video's, with #t= and the "
+            "seconds"
         ),
         "photo_sha256": "sha256 of the photo's bytes",
         "bbox_xyxy": "left, top, right, bottom in pixels of the photo",

@@ -31,7 +31,7 @@ from facelake.exchange.visage_files import (
     write_visage,
 )
 from facelake.lake import Lake
-from facelake.lake.names import choose_videos
+from facelake.lake.names import choose_videos, find_source
 from facelake.schema import (
     DETECTED,
     FACES,
@@ -189,10 +189,9 @@ def _metadata(
 
 
 def _source(row: dict[str, Any]) -> Path:
-    """The first of a video's files that is still there and has its size."""
-    for path in map(Path, row["paths"]):
-        if path.is_file() and path.stat().st_size == row["size_bytes"]:
-            return path
+    source = find_source(row)
+    if source is not None:
+        return source
     raise ExportError(
         f"{row['paths'][0]}: the video must still be there to number its frames, but it is gone or "
         "changed; ingest it from its new place, or choose other videos with --video"

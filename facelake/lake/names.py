@@ -1,4 +1,4 @@
-"""Which video a person means: by its id, its path or its file's name."""
+"""Which video a person means: by its id, its path or its file's name; and where its file is."""
 
 from __future__ import annotations
 
@@ -76,3 +76,17 @@ def no_such_video(name: str, rows: Sequence[dict[str, Any]]) -> CatalogError:
     near = get_close_matches(name, sorted(known), 1)
     hint = f"; did you mean {near[0]}?" if near else "; facelake info --videos lists them"
     return CatalogError(f"{name}: the catalog holds no such video{hint}")
+
+
+def find_source(video: dict[str, Any]) -> Path | None:
+    """The first of a video's files that is still there and has its size.
+
+    Parameters
+    ----------
+    video
+        Its ``videos`` row.
+    """
+    for path in map(Path, video["paths"]):
+        if path.is_file() and path.stat().st_size == video["size_bytes"]:
+            return path
+    return None
