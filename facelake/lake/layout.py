@@ -8,6 +8,7 @@
       tracks/space=S/video_id=K/part-RUN-GEN.parquet
       chips/video_id=K/part-RUN-GEN.parquet      only where they were asked for
       gallery/space=S/exemplar-ID.parquet        1 row, named by its content
+      labels/label-ID.parquet                    what was said of faces at once, named so, too
       forgotten/video_id=K/tombstone-ID.parquet  what must not come back
 
 A run is named by the video's content, the settings and the models, so the same work has the same
@@ -25,7 +26,7 @@ from typing import Any
 CATALOG_FILE = "catalog.json"
 VIDEOS_FOLDER, SAMPLES_FOLDER, FACES_FOLDER = "videos", "samples", "faces"
 TRACKS_FOLDER, CHIPS_FOLDER = "tracks", "chips"
-GALLERY_FOLDER, FORGOTTEN_FOLDER = "gallery", "forgotten"
+GALLERY_FOLDER, LABELS_FOLDER, FORGOTTEN_FOLDER = "gallery", "labels", "forgotten"
 
 OF_A_SPACE = (FACES_FOLDER, TRACKS_FOLDER)
 PARTED = (SAMPLES_FOLDER, FACES_FOLDER, TRACKS_FOLDER, CHIPS_FOLDER)
@@ -37,6 +38,7 @@ _PART = re.compile(
 )
 
 _EXEMPLAR = re.compile(r"gallery/space=[^/]+/exemplar-[^/]+\.parquet")
+_LABEL = re.compile(r"labels/label-[^/]+\.parquet")
 _TOMBSTONE = re.compile(r"forgotten/video_id=[^/]+/tombstone-[^/]+\.parquet")
 
 
@@ -106,6 +108,16 @@ def exemplar_file(exemplar_id: str, space: str) -> str:
 def is_exemplar(name: str) -> bool:
     """Whether a file's name is an exemplar's."""
     return _EXEMPLAR.fullmatch(name) is not None
+
+
+def label_file(name: str) -> str:
+    """The name of a file of labels that were given at once."""
+    return f"{LABELS_FOLDER}/label-{name}.parquet"
+
+
+def is_label(name: str) -> bool:
+    """Whether a file's name is that of labels."""
+    return _LABEL.fullmatch(name) is not None
 
 
 def is_tombstone(name: str) -> bool:

@@ -28,6 +28,7 @@ from facelake.lake.layout import (
     PARTED,
     VIDEOS_FOLDER,
     is_exemplar,
+    is_label,
     is_tombstone,
     parse_part,
     part_of,
@@ -218,7 +219,7 @@ def _survey(lake: Lake) -> _Survey:
             survey.records.append(entry)
         elif part is not None:
             survey.parts[entry.name] = entry
-        elif is_exemplar(entry.name) or is_tombstone(entry.name):
+        elif is_exemplar(entry.name) or is_label(entry.name) or is_tombstone(entry.name):
             survey.others.append(entry)
         elif entry.name != CATALOG_FILE:
             survey.strangers.append(entry)
@@ -300,12 +301,19 @@ def _jobs(
         else:
             found.leftovers.append(entry)
     for entry in survey.others:
-        todo = (
-            "delete it and enrol the photo again"
-            if is_exemplar(entry.name)
-            else "restore it from a copy, or forget the same again: without it this may come back"
+        yield (
+            partial(check_known_file, lake.store, entry.name, _todo(entry.name)),
+            entry.size_bytes,
         )
-        yield partial(check_known_file, lake.store, entry.name, todo), entry.size_bytes
+
+
+def _todo(name: str) -> str:
+    """What a person can do about a damaged file that is of no run."""
+    if is_exemplar(name):
+        return "delete it and enrol the photo again"
+    if is_label(name):
+        return "restore it from a copy, or delete it and say again who these people are"
+    return "restore it from a copy, or forget the same again: without it this may come back"
 
 
 def _check_record(lake: Lake, name: str) -> Checked:
