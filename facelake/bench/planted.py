@@ -29,8 +29,8 @@ FACES_A_TRACK = 30
 _FACES_A_BLOCK = 30_000  # made together: 60 MB of float32
 _SPECTRUM = np.exp(-0.005 * np.arange(DIM))  # strangers' scores spread by 0.07
 _COMMON = 0.2  # what all faces share: strangers' mean score is its square
-_DRIFT, _HOLD = 0.45, 0.85  # of a face from its track's mean, and how much of it lasts
-_LIKE = 0.75  # a track of a planted person, to that person
+DRIFT, HOLD = 0.45, 0.85  # of a face from its track's mean, and how much of it lasts
+LIKE = 0.75  # a track of a planted person, to that person
 _PLANTED_SHARE = 0.01
 
 
@@ -77,7 +77,7 @@ def plant_catalog(
     lake.add_space(SPACE, dim=DIM, pack="planted", licence="none", embedder_sha256="00")
     sizes = [faces_a_video] * (n_faces // faces_a_video)
     sizes += [n_faces % faces_a_video] * (n_faces % faces_a_video > 0)
-    people = _people(n_people)
+    people = people_of(n_people)
     missing = [
         (number, size)
         for number, size in enumerate(sizes)
@@ -89,8 +89,8 @@ def plant_catalog(
         for done, _ in enumerate(pool.map(write, missing), start=1):
             progress(len(sizes) - len(missing) + done, len(sizes))
     random = np.random.default_rng(1)
-    probes = _LIKE * people + np.sqrt(1 - _LIKE**2) * _strangers(random, n_people)
-    rotated = _unit(probes).astype(np.float32) @ _rotation()
+    probes = LIKE * people + np.sqrt(1 - LIKE**2) * strangers(random, n_people)
+    rotated = unit(probes).astype(np.float32) @ rotation()
     return Planted(root, n_faces, len(sizes), rotated)
 
 
@@ -119,43 +119,45 @@ def _iter_vectors(
     """Embeddings track after track, in blocks."""
     for begin in range(0, n_faces, _FACES_A_BLOCK):
         n_tracks = -(-min(_FACES_A_BLOCK, n_faces - begin) // FACES_A_TRACK)
-        mean = _strangers(random, n_tracks)
+        mean = strangers(random, n_tracks)
         planted = np.flatnonzero(random.random(n_tracks) < _PLANTED_SHARE)
         whom = random.integers(0, len(people), len(planted))
-        mean[planted] = _unit(_LIKE * people[whom] + np.sqrt(1 - _LIKE**2) * mean[planted])
+        mean[planted] = unit(LIKE * people[whom] + np.sqrt(1 - LIKE**2) * mean[planted])
         faces = np.empty((n_tracks, FACES_A_TRACK, DIM), np.float32)
-        drift = _noise(random, n_tracks)
+        drift = noise(random, n_tracks)
         for place in range(FACES_A_TRACK):
-            faces[:, place] = _unit(mean + _DRIFT * drift)
-            drift = _HOLD * drift + np.sqrt(1 - _HOLD**2) * _noise(random, n_tracks)
-        yield (faces.reshape(-1, DIM)[: n_faces - begin] @ _rotation()).astype(np.float16)
+            faces[:, place] = unit(mean + DRIFT * drift)
+            drift = HOLD * drift + np.sqrt(1 - HOLD**2) * noise(random, n_tracks)
+        yield (faces.reshape(-1, DIM)[: n_faces - begin] @ rotation()).astype(np.float16)
 
 
 @cache
-def _rotation() -> npt.NDArray[np.float32]:
+def rotation() -> npt.NDArray[np.float32]:
     """Turns the axes of the spectrum into no axes: a network's dimensions are all alike."""
     square = np.random.default_rng(2).standard_normal((DIM, DIM))
     return np.linalg.qr(square)[0].astype(np.float32)
 
 
-def _people(n_people: int) -> npt.NDArray[np.float64]:
-    return _strangers(np.random.default_rng(0), n_people)
+def people_of(n_people: int) -> npt.NDArray[np.float64]:
+    """Those who are looked for."""
+    return strangers(np.random.default_rng(0), n_people)
 
 
-def _strangers(random: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+def strangers(random: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
     """Faces of people who have nothing to do with one another."""
-    vectors = _noise(random, n)
+    vectors = noise(random, n)
     vectors[:, 0] += _COMMON  # the axis that most of the spectrum lies on
-    return _unit(vectors)
+    return unit(vectors)
 
 
-def _noise(random: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
+def noise(random: np.random.Generator, n: int) -> npt.NDArray[np.float64]:
     """Vectors of about unit length with the spectrum of faces."""
     vectors = random.standard_normal((n, DIM), np.float32) * _SPECTRUM
     return np.asarray(vectors / np.linalg.norm(_SPECTRUM))
 
 
-def _unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The vectors at unit length."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float64)
 
 
@@ -210,9 +212,9 @@ def _faces(number: int, vectors: npt.NDArray[np.float16]) -> pa.Table:
         "face_id": [f"{number:08x}{row:08x}" for row in range(n)],
         "pts": np.arange(n),
         "time_s": np.arange(n) / 5,
-        "bbox_xyxy": _lists(n, 4),
+        "bbox_xyxy": lists(n, 4),
         "det_score": np.full(n, 0.8, np.float32),
-        "landmarks": _lists(n, 10),
+        "landmarks": lists(n, 10),
         "align_rms": np.ones(n, np.float32),
         "sharpness": np.ones(n, np.float32),
         "quality": np.full(n, 0.5, np.float32),
@@ -224,6 +226,7 @@ def _faces(number: int, vectors: npt.NDArray[np.float16]) -> pa.Table:
     return pa.table([*table.columns, packed], schema=with_embedding(FACES, SPACE, DIM))
 
 
-def _lists(n: int, width: int) -> pa.Array:
+def lists(n: int, width: int) -> pa.Array:
+    """A column of lists of that width."""
     values = np.tile(np.arange(width, dtype=np.float32), n)
     return pa.FixedSizeListArray.from_arrays(pa.array(values), width)

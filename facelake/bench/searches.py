@@ -97,7 +97,7 @@ def _answer(start: float, before: int, n_found: int) -> dict[str, Any]:
     return {
         "seconds": time.perf_counter() - start,
         "bytes_read": _bytes_read() - before,
-        "peak_bytes": _peak_bytes(),
+        "peak_bytes": peak_bytes(),
         "n_found": n_found,
     }
 
@@ -110,7 +110,7 @@ def _bytes_read() -> int:
         return 0
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Most memory this process ever had, in bytes; 0 where the system does not tell."""
     if sys.platform == "win32":
         return 0

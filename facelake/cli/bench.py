@@ -28,6 +28,7 @@ def bench() -> None:
     facelake bench videos archive/sample.mp4     ingest, beside insightface frame by frame
     facelake bench archive/sample.mp4            the same
     facelake bench lake                          scans of ten million faces, beside FAISS and DuckDB
+    facelake bench ask                           sweeps, calibration, span algebra, people
     """  # noqa: D301
 
 
@@ -149,4 +150,82 @@ def lake(
             click.echo(what, err=True)
 
     result = compare_scans(out, sizes=sizes, n_videos=n_videos, say=say, **options)
+    click.echo(json.dumps(result.to_dict(), indent=1) if kind == "json" else str(result))
+
+
+@bench.command(short_help="Asking: sweeps, calibration, span algebra, people.")
+@click.option(
+    "--scores",
+    "n_scores",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Scores that are swept; a face each, and each face takes 1.4 kB of disk.",
+)
+@click.option(
+    "--faces",
+    "n_faces",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Faces that are calibrated on.",
+)
+@click.option(
+    "--spans",
+    "n_spans",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Spans of each of two tables that are taken together.",
+)
+@click.option(
+    "--tracks",
+    "n_tracks",
+    type=click.IntRange(min=1),
+    default=100_000,
+    show_default=True,
+    help="Tracks that are joined to people, of ten faces each.",
+)
+@click.option(
+    "--only",
+    "questions",
+    type=click.Choice(["sweep", "calibrate", "algebra", "people"]),
+    multiple=True,
+    help="Only this; may be given several times.  [default: all]",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How often the sweep and each operation are done; medians are told.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("outputs/bench"),
+    show_default=True,
+    help="Folder for the made-up archives; those that lie there already are taken.",
+)
+@kind_option
+@quiet_option
+def ask(out: Path, questions: tuple[str, ...], kind: str, quiet: bool, **sizes: Any) -> None:
+    """Ask made-up archives what they are asked in practice, each question in a fresh process.
+
+    A sweep of 61 thresholds beside one query for spans and 61 of them, over the same scores, with
+    16 people enrolled; calibration without labels; every operation of the span algebra on two
+    tables; and the people of an archive. Printed are seconds, ratios and peak memory.
+
+    \b
+    facelake bench ask
+    facelake bench ask --only sweep --scores 100000
+    """  # noqa: D301
+    from facelake.bench import compare_asks
+    from facelake.bench.asks import QUESTIONS
+
+    def say(what: str) -> None:
+        if not quiet:
+            click.echo(what, err=True)
+
+    result = compare_asks(out, questions=questions or QUESTIONS, say=say, **sizes)
     click.echo(json.dumps(result.to_dict(), indent=1) if kind == "json" else str(result))
