@@ -5,48 +5,30 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from io import BytesIO
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facelake.atomic import replacing
-from facelake.errors import ExportError
+from facelake.plot.style import INK, LINE, PALETTE, QUIET, fonts, new_figure, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_PANELS = 12
 """Videos in one figure unless the caller wants another number."""
-
-# Paul Tol's "bright" and "muted" schemes without their greys: told apart with every common colour
-# vision (personal.sron.nl/~pault). Further identities take the same colours again, in other rows.
-PALETTE = (
-    "#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377",
-    "#332288", "#DDCC77", "#117733", "#CC6677", "#88CCEE", "#882255",
-    "#44AA99", "#999933",
-)  # fmt: skip
 
 _WIDTH_IN = 11.0
 _ROW_IN = 0.34
 _PANEL_IN = 0.85  # title, time axis and the room between two panels
 _HEAD_IN = 0.25
 _BAR = 0.62  # of a row's height
-_MORE_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans",
-    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari",
-    "Noto Sans Thai", "Noto Emoji", "Arial Unicode MS",
-)  # fmt: skip
-_INK, _QUIET, _LINE = "#22252A", "#6B7280", "#E3E6EA"
 _FAINTEST = 0.35  # share of the colour at the lowest score shown
 _SURE = 0.8  # a mean score from which a face could hardly be more alike
-_WHITE_BELOW = 0.23  # luminance at which white and _INK stand out equally
+_WHITE_BELOW = 0.23  # luminance at which white and INK stand out equally
 _LABEL_IN = 0.38  # a bar at least this wide carries its score
 
 
@@ -132,38 +114,6 @@ def plot_spans(
     if not shown:
         _draw_nothing(drawn[0])
     return drawn
-
-
-def save_plot(axes: np.ndarray[Any, Any], path: str | Path, *, dpi: int = 150) -> None:
-    """Write the picture that the axes belong to; the file appears whole or not at all.
-
-    Parameters
-    ----------
-    axes
-        As `plot_spans` gives them.
-    path
-        The ending says the format: ``.png``, ``.svg``, ``.pdf``, … A missing folder is made.
-    dpi
-        Pixels an inch.
-
-    Raises
-    ------
-    ExportError
-        The format is unknown or the file cannot be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    path = Path(path)
-    figure = np.asarray(axes).flat[0].figure
-    known = FigureCanvasAgg(figure).get_supported_filetypes()
-    kind = path.suffix.lstrip(".").lower()
-    if kind not in known:
-        raise ExportError(f"{path}: a picture must end in one of {', '.join(sorted(known))}")
-    try:
-        with replacing(path) as part:
-            figure.savefig(part, format=kind, dpi=dpi, facecolor="white")
-    except OSError as error:
-        raise ExportError(f"{path}: the picture could not be written ({error})") from error
 
 
 # What is shown ----------------------------------------------------------------------------------
@@ -275,29 +225,14 @@ def _take_axes(axes: Any, *, n_rows: list[int], legend: str) -> np.ndarray[Any, 
                 f"axes must hold one for each of {len(n_rows)} panels, but hold {len(given)}; "
                 "give more or a smaller max_panels"
             )
-        given[len(n_rows) - 1].set_xlabel(legend, loc="left", fontsize=8, color=_QUIET)
+        given[len(n_rows) - 1].set_xlabel(legend, loc="left", fontsize=8, color=QUIET)
         return given[: len(n_rows)]
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(
-        figsize=(_WIDTH_IN, _HEAD_IN + len(n_rows) * _PANEL_IN + sum(n_rows) * _ROW_IN),
-        layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.12),
-        facecolor="white",
-    )
-    # pyplot, which teaches Jupyter to show figures, is left alone: this one shows itself.
-    setattr(figure, "_repr_png_", partial(_png, figure))  # noqa: B010
-    figure.supxlabel(legend, x=0.012, ha="left", fontsize=8, color=_QUIET)
+    height_in = _HEAD_IN + len(n_rows) * _PANEL_IN + sum(n_rows) * _ROW_IN
+    figure = new_figure(_WIDTH_IN, height_in, legend)
     drawn: np.ndarray[Any, Any] = figure.subplots(
         len(n_rows), 1, squeeze=False, gridspec_kw={"height_ratios": n_rows}
     )[:, 0]
     return drawn
-
-
-def _png(figure: Figure) -> bytes:
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=100)
-    return picture.getvalue()
 
 
 def _legend(rows: list[dict[str, Any]], panels: list[_Panel], n_panels: int) -> str:
@@ -329,7 +264,7 @@ def _draw_panel(
         _draw_span(ax, span, rows[span["identity"]], colours[span["identity"]], weakest)
     if not panel.spans:
         ax.text(
-            0.5, 0.5, "no span", transform=ax.transAxes, ha="center", va="center", color=_QUIET,
+            0.5, 0.5, "no span", transform=ax.transAxes, ha="center", va="center", color=QUIET,
             style="italic", fontsize=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 3},
         )  # fmt: skip
 
@@ -337,23 +272,23 @@ def _draw_panel(
 def _dress(ax: Axes, panel: _Panel, names: list[str]) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    ax.set_title(_plain(panel.title), loc="left", fontsize=11, fontweight="bold", color=_INK, pad=7)
+    ax.set_title(plain(panel.title), loc="left", fontsize=11, fontweight="bold", color=INK, pad=7)
     ax.set_xlim(panel.start_s, panel.end_s)
     ax.set_ylim(max(1, len(names)) - 0.5, -0.5)
     ax.set_yticks(
         range(len(names)),
-        [_plain(name) for name in names],
+        [plain(name) for name in names],
         fontsize=9.5,
-        color=_INK,
-        fontfamily=_fonts(),
+        color=INK,
+        fontfamily=fonts(),
     )
     ax.set_xticks(_time_ticks(panel.start_s, panel.end_s))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: format_clock(time_s)))
-    ax.tick_params(axis="x", labelsize=8.5, labelcolor=_QUIET, color=_LINE, length=3)
+    ax.tick_params(axis="x", labelsize=8.5, labelcolor=QUIET, color=LINE, length=3)
     ax.tick_params(axis="y", length=0, pad=6)
-    ax.grid(axis="x", color=_LINE, lw=0.7, zorder=0)
+    ax.grid(axis="x", color=LINE, lw=0.7, zorder=0)
     for row in range(1, len(names)):
-        ax.axhline(row - 0.5, color=_LINE, lw=0.5, zorder=0.6)
+        ax.axhline(row - 0.5, color=LINE, lw=0.5, zorder=0.6)
     ax.set_axisbelow(True)
     for side, spine in ax.spines.items():
         spine.set_visible(side == "bottom")
@@ -401,7 +336,7 @@ def _ink_on(fill: tuple[float, ...]) -> str:
     """Dark or white letters, whichever have the higher contrast (WCAG 2)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in fill]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-    return "white" if luminance < _WHITE_BELOW else _INK
+    return "white" if luminance < _WHITE_BELOW else INK
 
 
 def _width_in(ax: Axes, length_s: float) -> float:
@@ -411,22 +346,7 @@ def _width_in(ax: Axes, length_s: float) -> float:
 
 def _draw_nothing(ax: Axes) -> None:
     ax.set_axis_off()
-    ax.text(0.5, 0.5, "no span", ha="center", va="center", color=_QUIET, style="italic")
-
-
-@cache
-def _fonts() -> list[str]:
-    """Matplotlib's own font, then those installed here that know more scripts."""
-    from matplotlib import font_manager, rcParams
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return [*rcParams["font.family"], *(font for font in _MORE_FONTS if font in installed)]
-
-
-def _plain(text: str) -> str:
-    """The text as it is: a dollar sign starts no formula, a line break no second line."""
-    shown = " ".join(text.split()).replace("$", r"\$")
-    return shown if len(shown) <= 60 else f"{shown[:40]}…{shown[-19:]}"
+    ax.text(0.5, 0.5, "no span", ha="center", va="center", color=QUIET, style="italic")
 
 
 # Time -------------------------------------------------------------------------------------------

@@ -59,12 +59,8 @@ def _spans_of(
     score, face = best_per_sample(
         samples["pts"].to_numpy(), scores["pts"].to_numpy(), scores["score"].to_numpy()
     )
-    # Samples added where something begins or ends lie closer than what was asked for.
-    regular_s = samples.filter(pc.field("source") != REFINED)["time_s"].to_numpy()
-    period_s = float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
-    spans = find_spans(
-        time_s, score, settings.rules(period_s), shown_s=samples["shown_s"].to_numpy()
-    )
+    rules = settings.rules(sampling_period_s(samples))
+    spans = find_spans(time_s, score, rules, shown_s=samples["shown_s"].to_numpy())
     best_face_id = scores["embedded_face_id"].take(pa.array(face[spans.best]))
     return pa.table(
         {
@@ -84,3 +80,10 @@ def _spans_of(
         },
         schema=SPANS,
     )
+
+
+def sampling_period_s(samples: pa.Table) -> float:
+    """The usual distance of a video's samples, in seconds; 0 where there are fewer than two."""
+    # Samples added where something begins or ends lie closer than what was asked for.
+    regular_s = samples.filter(pc.field("source") != REFINED)["time_s"].to_numpy()
+    return float(np.median(np.diff(regular_s))) if len(regular_s) > 1 else 0.0
