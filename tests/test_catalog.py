@@ -179,7 +179,8 @@ def test_an_empty_gallery_says_so_and_nothing_can_be_asked_of_it(tmp_path: Path)
 def test_scores_are_asked_again_and_again_without_matching(catalog: Catalog) -> None:
     scores = catalog.match()
     assert isinstance(scores, Scores)
-    assert repr(scores) == f"Scores of 25 faces with 2 identities ({SPACE})"
+    of = f"{SPACE}, gallery {catalog.gallery().version}"
+    assert repr(scores) == f"Scores of 25 faces with 2 identities ({of})"
     assert [len(scores.spans(threshold)) for threshold in (0.3, 0.55, 0.9)] == [3, 1, 0]
 
 
@@ -260,9 +261,10 @@ def spans(catalog: Catalog) -> Spans:
 
 def test_spans_say_how_many_they_are_in_words(catalog: Catalog, spans: Spans) -> None:
     # Bob 0–4.04 s in one video, Ann and Bob 10–19.04 s in the other.
-    assert repr(spans) == "3 spans of 2 identities in 2 videos, 0:22 in all, at threshold 0.3"
+    of = f", gallery {catalog.gallery().version}"
+    assert repr(spans) == f"3 spans of 2 identities in 2 videos, 0:22 in all, at threshold 0.3{of}"
     one = catalog.match().spans(0.55)
-    assert repr(one) == "1 span of 1 identity in 1 video, 0:09 in all, at threshold 0.55"
+    assert repr(one) == f"1 span of 1 identity in 1 video, 0:09 in all, at threshold 0.55{of}"
     assert repr(catalog.match().spans(0.9)) == "no spans at threshold 0.9"
     assert spans.table.schema.equals(SPANS)
     assert spans.settings.threshold == 0.3

@@ -110,7 +110,9 @@ def test_spans_are_a_table_for_people_and_a_summary_beside_it(catalog: Path) -> 
     ]  # fmt: skip
     assert zoe.split() == [*FILM.split(), *ZOE.split(), "1.000", "2.000", "0.70", "0.70", "25"]
     assert bob.split() == [*FILM.split(), "Bob", "3.000", "4.000", "0.45", "0.45", "25"]
-    assert result.stderr == ("2 spans of 2 identities in 1 video, 0:02 in all, at threshold 0.3\n")
+    version = facelake.open_catalog(catalog).gallery().version
+    summary = "2 spans of 2 identities in 1 video, 0:02 in all, at threshold 0.3"
+    assert result.stderr == f"{summary}, gallery {version}\n"
 
 
 def test_spans_as_csv_are_nothing_but_rows(catalog: Path, film: Path) -> None:
@@ -407,7 +409,7 @@ def test_a_catalog_that_is_not_there_is_refused_with_the_nearest(own_catalog: Pa
 def test_without_a_threshold_and_none_stored_the_sentence_says_what_to_do(catalog: Path) -> None:
     line = complaint(run("spans", "-c", catalog))
     assert "no threshold is given and none is stored" in line
-    assert f"facelake calibrate -c {catalog} --store" in line
+    assert f"facelake calibrate -c {catalog} --fmr 0.001 --store" in line
 
 
 def test_a_catalog_of_a_newer_schema_is_refused(own_catalog: Path) -> None:
@@ -657,8 +659,10 @@ def test_the_first_help_lists_the_commands_in_order_of_need_and_the_exit_codes()
     text = run("--help").stdout
     listed = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
     assert listed == [
-        "demo", "ingest", "reembed", "enrol", "spans", "clips", "plot", "export", "import", "info",
-        "coverage", "verify", "describe", "forget", "purge", "doctor", "bench", "lab",
+        "demo", "ingest", "reembed", "enrol", "gallery", "calibrate", "spans", "sweep",
+        "sweep-grid", "decide", "people", "search", "copies", "screentime", "together", "explain",
+        "why-not", "evaluate", "audit", "clips", "plot", "export", "import", "info", "coverage",
+        "verify", "describe", "forget", "purge", "doctor", "bench", "lab",
     ]  # fmt: skip
     assert "..." not in text.split("Commands:\n")[1]
     assert "3 done with some videos failed" in text

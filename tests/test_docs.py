@@ -27,6 +27,14 @@ TABLES = {
     "forgotten": schema.TOMBSTONES,
     "scores": schema.SCORES,
     "spans": schema.SPANS,
+    "sweep": schema.SWEEP,
+    "sweep totals": schema.SWEEP_TOTALS,
+    "sweep plateaus": schema.SWEEP_PLATEAUS,
+    "span lives": schema.SPAN_LIVES,
+    "sweep grid": schema.SWEEP_GRID,
+    "people": schema.PEOPLE,
+    "people tracks": schema.PEOPLE_TRACKS,
+    "people conflicts": schema.PEOPLE_CONFLICTS,
     "clips": schema.CLIPS,
 }
 
@@ -61,7 +69,8 @@ def test_the_command_line_takes_what_the_readme_types(line: str) -> None:
     command: click.Command = main
     context = click.Context(command)
     while isinstance(command, click.Group):
-        found = command.get_command(context, words.pop(0))
+        name = "list" if words[0].startswith("-") else words.pop(0)  # what a group does by itself
+        found = command.get_command(context, name)
         assert found is not None, line
         command = found
     known = {name for option in command.params for name in option.opts + option.secondary_opts}

@@ -62,7 +62,14 @@ def built(folder: Path) -> Any:
 
 
 def test_there_are_the_notebooks_that_the_readme_names() -> None:
-    assert NAMES == ["00_build_catalog", "10_find_identity"]
+    assert NAMES == [
+        "00_build_catalog",
+        "10_find_identity",
+        "20_sweep_threshold",
+        "25_calibrate_threshold",
+        "30_name_strangers",
+        "40_span_algebra",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -95,3 +102,45 @@ def test_people_are_found_in_the_catalog_that_was_built(built: Any, folder: Path
     rows = (folder / "outputs" / "notebook" / "spans.csv").read_text().splitlines()
     assert clips
     assert len(rows) == 1 + len(clips)
+
+
+@pytest.mark.models
+def test_every_threshold_is_swept_in_the_catalog_that_was_built(built: Any, folder: Path) -> None:
+    notebook = run("20_sweep_threshold", folder / "notebooks")
+    outputs = folder / "outputs" / "notebook"
+    assert "over 61 thresholds from 0.1 to 0.7" in outputs_of(notebook, "sweep")
+    rows = (outputs / "sweep.csv").read_text().splitlines()
+    assert len(rows) > 1
+    assert (len(rows) - 1) % 61 == 0
+    assert (outputs / "sweep-grid" / "grid.parquet").is_file()
+
+
+@pytest.mark.models
+def test_people_whom_nobody_enrolled_are_named(built: Any, folder: Path) -> None:
+    notebook = run("30_name_strangers", folder / "notebooks", who="Ann")
+    assert "(0 named)" in outputs_of(notebook, "people")
+    assert "(1 named)" in outputs_of(notebook, "again")
+    rows = (folder / "outputs" / "notebook" / "people.csv").read_text().splitlines()
+    assert sum('"Ann"' in row for row in rows) == 1
+    assert "nobody" not in outputs_of(notebook, "strict")
+
+
+@pytest.mark.models
+def test_a_threshold_is_found_or_refused_in_the_catalog_that_was_built(
+    built: Any, folder: Path
+) -> None:
+    notebook = run("25_calibrate_threshold", folder / "notebooks")
+    assert "impostor pairs of 3 videos" in outputs_of(notebook, "calibrate")
+    assert "too small to tell" in outputs_of(notebook, "store")
+    rows = (folder / "outputs" / "notebook" / "calibration.csv").read_text().splitlines()
+    assert len(rows) == 1 + 101
+
+
+@pytest.mark.models
+def test_people_are_asked_for_together_in_the_catalog_that_was_built(
+    built: Any, folder: Path
+) -> None:
+    notebook = run("40_span_algebra", folder / "notebooks")
+    assert "&" in outputs_of(notebook, "both")
+    assert "Hello." in outputs_of(notebook, "join")
+    assert list((folder / "outputs" / "notebook" / "together").glob("*.mp4"))

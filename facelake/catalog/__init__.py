@@ -11,13 +11,18 @@ from pathlib import Path
 
 from facelake.catalog.ask import Asking
 from facelake.catalog.build import Building
+from facelake.catalog.decide import Judging
 from facelake.catalog.keep import Keeping
+from facelake.catalog.people import Meeting
+from facelake.catalog.search import Searching
+from facelake.catalog.sweep import Sweeping
 from facelake.catalog.tables import Reading
 from facelake.catalog.thresholds import Deciding
+from facelake.catalog.why import Accounting
 from facelake.lake import is_url
-from facelake.results import Gallery, Scores, Spans
+from facelake.results import Calibration, Gallery, Scores, Spans
 
-__all__ = ["Catalog", "Gallery", "Scores", "Spans", "open_catalog"]
+__all__ = ["Calibration", "Catalog", "Gallery", "Scores", "Spans", "open_catalog"]
 
 
 def open_catalog(path: str | Path) -> Catalog:
@@ -35,7 +40,12 @@ def open_catalog(path: str | Path) -> Catalog:
 class Catalog(
     Building,
     Asking,
+    Judging,
     Deciding,
+    Searching,
+    Meeting,
+    Sweeping,
+    Accounting,
     Reading,
     Keeping,
 ):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facelake.catalog.door import Door
 from facelake.lake import VerifyReport, verify_catalog
 from facelake.lake.forget.retention import describe_catalog, description
+from facelake.lake.thresholds import read_threshold
 from facelake.progress import count_bar
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Keeping(Door):
                 for video in videos
             ),
             "spaces": lake.spaces,
+            "thresholds": {
+                space: stored.to_dict()
+                for space in sorted(lake.spaces)
+                if (stored := read_threshold(lake, space)) is not None
+            },
             "enrolled": {
                 space: dict(Counter(lake.exemplars(space)["identity"].to_pylist()))
                 for space in sorted(lake.spaces)

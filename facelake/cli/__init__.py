@@ -11,6 +11,7 @@ from facelake import __version__
 from facelake.cli.ask import clips, plot, spans
 from facelake.cli.bench import bench
 from facelake.cli.build import enrol, ingest, reembed
+from facelake.cli.calibrate import calibrate
 from facelake.cli.common import (
     DONE_WITH_FAILURES,
     FAILED,
@@ -19,10 +20,18 @@ from facelake.cli.common import (
     add_debug,
     debugging,
 )
+from facelake.cli.decide import decide
+from facelake.cli.evaluate import evaluate
 from facelake.cli.exchange import export, import_
 from facelake.cli.forget import describe, forget, purge
+from facelake.cli.gallery import gallery
 from facelake.cli.lake import coverage, verify
 from facelake.cli.machine import demo, doctor, info, lab
+from facelake.cli.people import people
+from facelake.cli.search import copies, search
+from facelake.cli.sweep import sweep, sweep_grid
+from facelake.cli.together import screentime, together
+from facelake.cli.why import audit, explain, why_not
 from facelake.errors import FacelakeError
 
 __all__ = ["DONE_WITH_FAILURES", "FAILED", "WRONG_USAGE", "main"]
@@ -78,8 +87,9 @@ def main() -> None:
 
 
 for command in (
-    demo, ingest, reembed, enrol, spans, clips, plot, export, import_, info,
-    coverage, verify, describe, forget, purge, doctor, bench, lab,
+    demo, ingest, reembed, enrol, gallery, calibrate, spans, sweep, sweep_grid, decide, people,
+    search, copies, screentime, together, explain, why_not, evaluate, audit, clips, plot, export,
+    import_, info, coverage, verify, describe, forget, purge, doctor, bench, lab,
 ):  # fmt: skip
     main.add_command(command)
 add_debug(main)

@@ -48,7 +48,9 @@ def spans(
     """  # noqa: D301
     kind = check_format(kind, out)
     found = find_spans(catalog, identities, rules)
-    emit(found.table, kind, out, shown=_for_people(found.table))
+    made = {"space": found.space, "gallery_version": found.gallery_version}
+    facts = made | found.settings.told()
+    emit(found.table, kind, out, shown=_for_people(found.table), facts=facts)
     if len(found):
         where = "" if out is None or str(out) == DASH else f"{out}: "
         click.echo(f"{where}{found!r}", err=True)

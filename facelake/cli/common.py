@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,8 +42,11 @@ def catalog_option(command: Command) -> Command:
     )(command)
 
 
-def rules_options(command: Command) -> Command:
-    """The options that decide spans, in one order everywhere."""
+def rules_options(command: Command, *, threshold: bool = True, where: bool = True) -> Command:
+    """The options that decide spans, in one order everywhere.
+
+    ``--threshold`` may be left out, and those that say whose faces are compared, and where.
+    """
     seconds = click.FloatRange(min=0.0)
     options = [
         click.option(
@@ -96,6 +99,8 @@ def rules_options(command: Command) -> Command:
             show_default=True,
             help="Drop spans shorter than this.",
         ),
+    ]
+    compared = [
         click.option(
             "--identity",
             "identities",
@@ -123,9 +128,28 @@ def rules_options(command: Command) -> Command:
             "every core]",
         ),
     ]
-    for option in reversed(options):
+    chosen = [*(options if threshold else options[1:]), *(compared if where else [])]
+    for option in reversed(chosen):
         command = option(command)
     return command
+
+
+def space_option(command: Command) -> Command:
+    """``--space``: whose embeddings."""
+    return click.option(
+        "--space",
+        metavar="NAME",
+        help="Whose embeddings, where the catalog holds several models'; facelake info lists them.",
+    )(command)
+
+
+class ListsByDefault(click.Group):
+    """A group that is its command ``list`` where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with the command's name before them where it is left out."""
+        known = {*self.commands, *ctx.help_option_names, "--debug"}
+        return super().parse_args(ctx, ["list", *args] if args and args[0] not in known else args)
 
 
 def format_options(command: Command) -> Command:
@@ -149,7 +173,7 @@ def find_spans(catalog: Catalog, identities: tuple[str, ...], rules: dict[str, A
     least = _least_score(catalog, space, rules)
     gallery = catalog.gallery(space)
     for identity in identities:
-        refuse_unknown(plain_name(identity), gallery.identities)
+        refuse_unknown(plain_name(identity), gallery.identities, gallery.without_exemplar)
     scores = catalog.match(gallery, min_score=least, **where)
     found = scores.spans(identities=identities or None, **rules)
     if not len(found):
@@ -200,7 +224,14 @@ def check_format(kind: str | None, out: Path | None) -> str:
     return kind
 
 
-def emit(table: pa.Table, kind: str, out: Path | None, *, shown: pa.Table) -> None:
+def emit(
+    table: pa.Table,
+    kind: str,
+    out: Path | None,
+    *,
+    shown: pa.Table,
+    facts: Mapping[str, str | int | float] | None = None,
+) -> None:
     """Print a table, or write it to a file.
 
     Parameters
@@ -209,13 +240,15 @@ def emit(table: pa.Table, kind: str, out: Path | None, *, shown: pa.Table) -> No
         As `check_format` gives it.
     shown
         What people see where they see less than machines.
+    facts
+        How it was made, for the metadata of a Parquet file.
     """
     if out is not None and str(out) != DASH:
         if kind == "table":
             text = render(shown, to_terminal=False) + "\n"
             write_file(out, lambda part: part.write_text(text, "utf-8"))
         else:
-            write_tabular(table, out, kind)
+            write_tabular(table, out, kind, **(facts or {}))
     elif kind == "table":
         click.echo(render(shown, to_terminal=sys.stdout.isatty()))
     elif kind == "json":

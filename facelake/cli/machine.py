@@ -153,6 +153,9 @@ def _say(told: dict[str, Any]) -> str:
             ("  licence", facts["licence"]),
             ("  enrolled", _people(told["enrolled"].get(space, {}))),
         ]
+        if space in told["thresholds"]:
+            stored = told["thresholds"][space]
+            rows.append(("  threshold", f"{stored['threshold']:g} ({stored['note']})"))
     rows += [(name, told[key]) for name, key in _DESCRIBED if told[key]]
     for note, n_videos in told["engine_notes"].items():
         rows.append(("slower", f"{counted(n_videos, 'video')}: {note}"))

@@ -10,7 +10,9 @@ import pyarrow as pa
 from facelake.gallery import plain_name, refuse_unknown
 from facelake.lake import Lake
 from facelake.query import SpanSettings, choose_threshold, find_all_spans
+from facelake.query.sweep import choose_thresholds, sweep_scores
 from facelake.results.spans import Spans
+from facelake.results.sweep import Sweep
 from facelake.words import counted
 
 
@@ -28,6 +30,10 @@ class Scores:
         The embeddings' space.
     min_score
         Faces below were left out; ``None`` where every face is there.
+    gallery_version
+        Which set of exemplars they were compared with; see `Gallery.version`.
+    without_exemplar
+        Names in the gallery with no exemplar left to compare with.
     """
 
     _lake: Lake
@@ -35,6 +41,8 @@ class Scores:
     identities: tuple[str, ...]
     space: str
     min_score: float | None = None
+    gallery_version: str = ""
+    without_exemplar: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -42,7 +50,8 @@ class Scores:
     def __repr__(self) -> str:
         people = counted(len(self.identities), "identity")
         least = "" if self.min_score is None else f", from {self.min_score:g} on"
-        return f"Scores of {counted(len(self), 'face')} with {people}{least} ({self.space})"
+        against = f"{self.space}, gallery {self.gallery_version}"
+        return f"Scores of {counted(len(self), 'face')} with {people}{least} ({against})"
 
     def spans(
         self,
@@ -99,15 +108,73 @@ class Scores:
             min_span_s=min_span_s,
             threshold_note=note,
         )
-        least = threshold if exit_threshold is None else exit_threshold
+        self._refuse_below(threshold if exit_threshold is None else exit_threshold)
+        only = None if identities is None else self._named(identities)
+        table = find_all_spans(self._lake, self.table, self.space, settings, identities=only)
+        return Spans(self._lake, table, self.space, settings, self.gallery_version)
+
+    def sweep(
+        self,
+        thresholds: Sequence[float] | None = None,
+        *,
+        exit_threshold: float | None = None,
+        min_hits: int = 1,
+        miss_s: float | None = None,
+        blind_s: float | None = None,
+        bridge_s: float = 0.0,
+        min_span_s: float = 0.0,
+        identities: str | Sequence[str] | None = None,
+    ) -> Sweep:
+        """When each identity is on screen, at every threshold at once.
+
+        A row is what `spans` finds at its threshold with the same rules; all of them together take
+        about as long as one.
+
+        Parameters
+        ----------
+        thresholds
+            Increasing, in [−1, 1]; ``None`` is 0.10 to 0.70 in steps of 0.01, from ``min_score``
+            on.
+        exit_threshold
+            Lowest score that continues a span; lowered to the threshold where it lies above it.
+            ``None`` is the threshold.
+        min_hits, miss_s, blind_s, bridge_s, min_span_s, identities
+            As in `spans`.
+
+        Raises
+        ------
+        ValueError
+            Thresholds that are not increasing, outside [−1, 1] or below ``min_score``, or a
+            negative duration.
+        GalleryError
+            An identity that is not enrolled.
+        """
+        chosen = choose_thresholds(thresholds, self.min_score)
+        settings = SpanSettings(
+            threshold=chosen[-1],
+            exit_threshold=exit_threshold,
+            min_hits=min_hits,
+            miss_s=miss_s,
+            blind_s=blind_s,
+            bridge_s=bridge_s,
+            min_span_s=min_span_s,
+        )
+        self._refuse_below(min(chosen[0], chosen[0] if exit_threshold is None else exit_threshold))
+        only = self.identities if identities is None else self._named(identities)
+        swept = sweep_scores(self._lake, self.table, self.space, settings, chosen, identities=only)
+        return Sweep(swept, self.space, settings)
+
+    def _refuse_below(self, least: float) -> None:
         if self.min_score is not None and least < self.min_score:
             raise ValueError(
                 f"these scores were kept from {self.min_score:g} on, so spans with a threshold of "
                 f"{least:g} cannot be told; match again with min_score={least:g} or none"
             )
+
+    def _named(self, identities: str | Sequence[str]) -> tuple[str, ...]:
+        """The names as the gallery has them; an unknown one is refused."""
         names = (identities,) if isinstance(identities, str) else identities
-        only = None if names is None else tuple(plain_name(name) for name in names)
-        for identity in only or ():
-            refuse_unknown(identity, self.identities)
-        table = find_all_spans(self._lake, self.table, self.space, settings, identities=only)
-        return Spans(self._lake, table, self.space, settings)
+        plain = tuple(dict.fromkeys(plain_name(name) for name in names))
+        for identity in plain:
+            refuse_unknown(identity, self.identities, self.without_exemplar)
+        return plain
