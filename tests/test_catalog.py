@@ -110,6 +110,7 @@ def test_info_counts_what_was_planted(catalog: Catalog) -> None:
     assert told["hours"] == pytest.approx(2 * 59.04 / 3600)
     assert told["n_samples"] == 120
     assert told["n_faces"] == 10 * 2 + 5
+    assert told["n_labels"] == 0
     assert told["enrolled"] == {SPACE: {"Ann": 2, "Bob": 1}}
     assert told["decoders"] == {"decord": 1, "pyav": 1}
     assert told["providers"] == {"CPUExecutionProvider": 2}

@@ -111,7 +111,7 @@ def test_explain_tells_in_sentences_and_as_a_table(catalog: Path, face_id: str) 
 def test_a_face_that_is_not_there_is_one_sentence(catalog: Path) -> None:
     result = run("explain", "nonsense", "-c", catalog)
     assert result.exit_code == 1
-    assert "holds no face 'nonsense'" in result.stderr
+    assert "nonsense: the catalog holds no such face" in result.stderr
 
 
 def test_an_audit_of_videos_that_are_gone_is_one_sentence(catalog: Path) -> None:

@@ -49,7 +49,9 @@ def plant(root: Path) -> Catalog:
     plant_video(lake, "evening", nobody | {pts: [BOB] for pts in range(0, 3000, 1000)})
     plant_video(lake, "torn", {})
     plant_gallery(lake, {"Ann": [axis(0)], "Bob": [axis(1), axis(1)]})
-    return Catalog(root)
+    catalog = Catalog(root)
+    catalog.label(catalog.faces()["face_id"][0].as_py(), "Ann")
+    return catalog
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +80,13 @@ def everything(folder: Path) -> dict[str, bytes]:
 def test_a_folder_holds_every_table_and_says_what_it_is(catalog: Catalog, tmp_path: Path) -> None:
     to = tmp_path / "outputs" / "tv"
     report = catalog.export(to, progress=False)
-    assert report.rows == {"videos": 3, "samples": 40, "faces": 18, "tracks": 0, "gallery": 3}
-    assert report.n_files == 5
+    assert report.rows == {
+        "videos": 3, "samples": 40, "faces": 18, "tracks": 0, "gallery": 3, "labels": 1,
+    }  # fmt: skip
+    assert report.n_files == 6
     assert report.n_bytes == sum(file.stat().st_size for file in to.rglob("*.parquet"))
     assert sorted(path.name for path in to.iterdir()) == [
-        "README.md", "faces", "gallery", "samples", "schema.json", "tracks", "videos",
+        "README.md", "faces", "gallery", "labels", "samples", "schema.json", "tracks", "videos",
     ]  # fmt: skip
     assert str(report).startswith(f"{to}: rows of videos 3, samples 40, faces 18, tracks 0")
     assert {name: len(pq.read_table(to / name)) for name in report.rows} == report.rows

@@ -196,9 +196,9 @@ def test_where_nobody_is_enrolled_the_rest_is_told(tmp_path: Path) -> None:
 
 def test_a_face_that_is_not_there_and_somebody_unknown_are_refused(lake: Lake) -> None:
     plant_video(lake, "film", {1000: [alike(p0=0.4)]})
-    with pytest.raises(CatalogError, match="holds no face 'nonsense'; spans name theirs"):
+    with pytest.raises(CatalogError, match="nonsense: the catalog holds no such face"):
         Catalog(lake.root).explain("nonsense")
-    with pytest.raises(CatalogError, match=r"holds no face .* in elsewhere"):
+    with pytest.raises(CatalogError, match="elsewhere holds no such face"):
         explain(lake, video_id="elsewhere")
     with pytest.raises(GalleryError, match="did you mean 'Bob'"):
         explain(lake, 1.0, "Bobby")

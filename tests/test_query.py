@@ -395,6 +395,17 @@ def test_rows_come_by_path_then_time_then_identity(lake: Lake) -> None:
     ]
 
 
+def test_a_score_that_is_no_number_is_refused(lake: Lake) -> None:
+    gallery = plant_gallery(lake, {"Ann": [axis(0)]})
+    plant_video(lake, "one", {0: [alike(p0=0.5)], 200: [alike(p0=0.4)]})
+    scores = match_gallery(lake, gallery)
+    column = scores.schema.get_field_index("score")
+    field = scores.schema.field("score")
+    broken = scores.set_column(column, field, pa.array([0.5, float("nan")], pa.float32()))
+    with pytest.raises(ValueError, match="every score must be a number, but 1 of 2 are NaN"):
+        find_all_spans(lake, broken, SPACE, SpanSettings(0.3))
+
+
 def test_the_order_of_the_scores_does_not_matter(lake: Lake) -> None:
     for name in "ab":
         plant_video(lake, name, every(200, 0, 4000, [*seen(0), *seen(1, 0.4)]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from facelake.catalog.door import Door
 from facelake.lake import VerifyReport, verify_catalog
 from facelake.lake.forget.retention import describe_catalog, description
+from facelake.lake.labels import read_labels
 from facelake.lake.thresholds import read_threshold
 from facelake.progress import count_bar
 
@@ -69,6 +70,7 @@ class Keeping(Door):
                 for space in sorted(lake.spaces)
                 if (stored := read_threshold(lake, space)) is not None
             },
+            "n_labels": len(read_labels(lake)),
             "enrolled": {
                 space: dict(Counter(lake.exemplars(space)["identity"].to_pylist()))
                 for space in sorted(lake.spaces)

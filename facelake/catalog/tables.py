@@ -102,8 +102,8 @@ class Reading(Door):
         to
             A folder, or for one table a file that ends in ``.parquet``.
         tables
-            Of ``videos``, ``samples``, ``faces``, ``tracks`` and ``gallery``; ``None`` is all of
-            them in a folder, and ``faces`` in a file.
+            Of ``videos``, ``samples``, ``faces``, ``tracks``, ``gallery`` and ``labels``; ``None``
+            is all of them in a folder, and ``faces`` in a file.
         embeddings
             ``list-f32`` or ``list-f16``: lists of floats; ``binary``: the catalog's bytes; or
             ``none``.

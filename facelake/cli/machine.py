@@ -156,12 +156,14 @@ def _say(told: dict[str, Any]) -> str:
         if space in told["thresholds"]:
             stored = told["thresholds"][space]
             rows.append(("  threshold", f"{stored['threshold']:g} ({stored['note']})"))
+    if told["n_labels"]:
+        rows.append(("labelled", f"{counted(told['n_labels'], 'label')} of faces"))
     rows += [(name, told[key]) for name, key in _DESCRIBED if told[key]]
     for note, n_videos in told["engine_notes"].items():
         rows.append(("slower", f"{counted(n_videos, 'video')}: {note}"))
     for trouble in told["troubles"]:
         rows.append((trouble["status"], f"{trouble['paths'][0]}: {trouble['error']}"))
-    return "\n".join([str(told["catalog"]), *(f"  {name:10s}  {what}" for name, what in rows)])
+    return "\n".join([str(told["catalog"]), *(f"  {name:11s}  {what}" for name, what in rows)])
 
 
 def _counts(counts: dict[str, int], what: str = "") -> str:

@@ -29,12 +29,13 @@ from facelake.exchange.parquet import (
 )
 from facelake.exchange.place import find_place, replacing_folder
 from facelake.lake import Lake
+from facelake.lake.labels import read_labels
 from facelake.lake.names import choose_videos
-from facelake.schema import EXEMPLARS, FACES, SAMPLES, TRACKS, VIDEOS, stamp, with_embedding
+from facelake.schema import EXEMPLARS, FACES, LABELS, SAMPLES, TRACKS, VIDEOS, stamp, with_embedding
 from facelake.tracks import stand_in_rows
 from facelake.words import counted
 
-TABLES = ("videos", "samples", "faces", "tracks", "gallery")
+TABLES = ("videos", "samples", "faces", "tracks", "gallery", "labels")
 _SLICE_ROWS = 8192  # rows whose embeddings are unpacked at once: 16 MB of 512 float32
 
 # Every row says which video it is of and where that lies, so that one table is of use alone; and
@@ -51,6 +52,7 @@ _COLUMNS = {
     "faces": pa.schema([_KEY, _PATH, _SPACE, *FACES]),
     "tracks": pa.schema([_KEY, _PATH, _SPACE, *TRACKS]),
     "gallery": pa.schema([_SPACE, *EXEMPLARS]),
+    "labels": LABELS,
 }
 
 
@@ -206,6 +208,10 @@ class _Source:
                 self._add(
                     writers["gallery"], self.lake.exemplars(self.space), {"space": self.space}
                 )
+            if "labels" in writers:
+                labels = read_labels(self.lake)
+                chosen = pc.is_in(labels["video_id"], self.videos["video_id"].combine_chunks())
+                self._add(writers["labels"], labels.filter(chosen), {})
             if "videos" in writers:
                 paths = [paths[0] for paths in self.videos["paths"].to_pylist()]
                 self._add(

@@ -127,6 +127,22 @@ MEANINGS: dict[str, dict[str, str]] = {
         "margin": "of a grown one: that score minus the best with anybody else",
         "added_utc": "when it was added",
     },
+    "labels": {
+        "label_id": "name of the label",
+        "face_id": "the face",
+        "video_id": "its video",
+        "content_id": "sha256 of that video's bytes",
+        "pts": "its frame",
+        "time_s": "the same in seconds",
+        "bbox_xyxy": "left, top, right, bottom in pixels of the upright frame",
+        "name": "who it is said to be, or not to be",
+        "kind": "is, is_not, or none: what was said before is taken back",
+        "person_id": "the person whose face it was then",
+        "evidence": "why",
+        "author": "who said so",
+        "created_utc": "when",
+        "replaces": "the label of this face that counted before",
+    },
 }
 """Table → column → meaning. A test holds it to the schema."""
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from facelake.errors import CatalogError
 from facelake.gallery import ANCHOR, plain_name, refuse_unknown
 from facelake.lake import Lake
 from facelake.lake.thresholds import read_threshold
+from facelake.query.lake_faces import find_videos_of
 from facelake.query.match import match_gallery
 from facelake.query.one_video import OneVideo
 from facelake.query.settings import SpanSettings
@@ -104,7 +104,8 @@ def explain_face(
     if identity is not None:
         identity = plain_name(identity)
         refuse_unknown(identity, sorted(set(exemplars["identity"].to_pylist())))
-    one = OneVideo(lake, _video_of(lake, space, face_id, video_id), space, exemplars)
+    ((video, _),) = find_videos_of(lake, space, [face_id], video_id=video_id)
+    one = OneVideo(lake, video, space, exemplars)
     row = pc.index(one.faces["face_id"], face_id).as_py()
     face = _face_row(one.faces, row)
     match = _match_of(one.scores, face_id)
@@ -130,20 +131,6 @@ def explain_face(
         leaves_above=leaves_above,
         stored=read_threshold(lake, space),
         twins=_twins(one, row, stands),
-    )
-
-
-def _video_of(lake: Lake, space: str, face_id: str, video_id: str | None) -> dict[str, Any]:
-    for video in lake.videos(space).to_pylist():
-        if video_id not in (None, video["video_id"]) or not video["n_samples"]:
-            continue
-        names = lake.faces(video["video_id"], space, ["face_id"])["face_id"]
-        if pc.index(names, face_id).as_py() >= 0:
-            return dict(video)
-    where = "" if video_id is None else f" in {video_id}"
-    raise CatalogError(
-        f"{lake.where}: holds no face {face_id!r}{where}; spans name theirs as best_face_id, and "
-        "catalog.faces() lists all"
     )
 
 

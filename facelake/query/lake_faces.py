@@ -30,19 +30,41 @@ def read_faces_by_id(lake: Lake, space: str, face_ids: Sequence[str]) -> Iterato
     CatalogError
         The space has no such face, or nothing stands for it.
     """
+    for video, here in find_videos_of(lake, space, face_ids):
+        yield _named(lake, video, space, here)
+
+
+def find_videos_of(
+    lake: Lake, space: str, face_ids: Sequence[str], *, video_id: str | None = None
+) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """The ``videos`` row of each video that holds some of these faces, and which it holds.
+
+    Parameters
+    ----------
+    video_id
+        Look only there.
+
+    Raises
+    ------
+    CatalogError
+        There is no such face.
+    """
     left = dict.fromkeys(face_ids)
     for video in lake.videos(space).to_pylist():
         if not left:
             return
+        if video_id not in (None, video["video_id"]):
+            continue
         names = lake.faces(video["video_id"], space, ["face_id"])["face_id"]
         here = [name for name in left if pc.index(names, name).as_py() >= 0]
         if here:
-            yield _named(lake, video, space, here)
+            yield video, here
         for name in here:
             del left[name]
     for name in left:
+        where = "the catalog" if video_id is None else video_id
         raise CatalogError(
-            f"{name}: the catalog holds no such face in {space}; the column best_face_id of "
+            f"{name}: {where} holds no such face in {space}; the column best_face_id of "
             "facelake spans and catalog.faces() name them"
         )
 
