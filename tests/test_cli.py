@@ -322,7 +322,7 @@ def test_info_says_what_is_there_and_what_failed(catalog: Path) -> None:
         "100 frames (0 of them where somebody comes or goes, 0 unchanged): 50 faces, 50 embedded",
         f"{SPACE} (8 dimensions), of the pack pack of {SPACE}",
         f"Bob (1), {ZOE} (1)",
-        "failed      /archive/torn.mp4: no frame could be decoded",
+        "failed       /archive/torn.mp4: no frame could be decoded",
     ):
         assert part in text
 

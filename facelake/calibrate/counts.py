@@ -42,8 +42,8 @@ GENUINE = {
 }
 """The genuine kinds, and how columns call them."""
 
-_FIELDS = {"video": 1 << 24, "group": 64, "kind": 8, "quality_bin": 8, "size_bin": 8,
-           "score_bin": 4096}  # fmt: skip
+_BITS = {"video": 24, "group": 6, "kind": 3, "quality_bin": 3, "size_bin": 3, "score_bin": 12}
+"""Bits of a key that each column takes, from the highest to the lowest."""
 
 
 def score_bins(score: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -100,8 +100,8 @@ class PairCounts:
             score_bins(score),
         )
         key = np.zeros(len(score), np.int64)
-        for column, size in zip(columns, _FIELDS.values(), strict=True):
-            key = key * size + column
+        for column, bits in zip(columns, _BITS.values(), strict=True):
+            key = (key << bits) | column
         return cls(*np.unique(key, return_counts=True))
 
     @classmethod
@@ -115,9 +115,8 @@ class PairCounts:
     @classmethod
     def of_archive(cls, videos: Iterable[PairCounts]) -> PairCounts:
         """The counts of several videos, each as `of` and `sum` give them."""
-        whole = _FIELDS["group"] * _FIELDS["kind"] * _FIELDS["quality_bin"]
-        whole *= _FIELDS["size_bin"] * _FIELDS["score_bin"]
-        parts = [cls(one.key + number * whole, one.n) for number, one in enumerate(videos)]
+        low = _bits_below("video")
+        parts = [cls(one.key | (number << low), one.n) for number, one in enumerate(videos)]
         none = np.empty(0, np.int64)
         return cls(
             np.concatenate([none, *(one.key for one in parts)]),
@@ -126,11 +125,7 @@ class PairCounts:
 
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """``video``, ``group``, ``kind``, ``quality_bin``, ``size_bin`` or ``score_bin``."""
-        names = list(_FIELDS)
-        below = 1
-        for later in names[names.index(name) + 1 :]:
-            below *= _FIELDS[later]
-        return (self.key // below) % _FIELDS[name]
+        return (self.key >> _bits_below(name)) & ((1 << _BITS[name]) - 1)
 
     def where(self, **values: int) -> PairCounts:
         """Those whose columns have these values."""
@@ -157,6 +152,11 @@ class PairCounts:
     def accepted(self) -> npt.NDArray[np.int64]:
         """Pairs that score each edge or more, shape ``(len(SCORE_EDGES),)``."""
         return np.cumsum(self.histogram()[::-1])[::-1]
+
+
+def _bits_below(name: str) -> int:
+    names = list(_BITS)
+    return sum(_BITS[later] for later in names[names.index(name) + 1 :])
 
 
 def _bins(values: npt.NDArray[np.floating], edges: tuple[float, ...]) -> npt.NDArray[np.int64]:

@@ -32,6 +32,7 @@ OVERLAPPING, SEEN_TWICE, COUNTED = "boxes overlap", "one person seen twice", "co
 
 _MIXED_BELOW = 0.4  # a track with a face less like its mean than this may hold two people
 _MOST_LINKED = 4000  # tracks of a video among which links are looked for
+_MOST_LINKS = 200  # pairs of them that are compared: these are only told beside the others
 _SHOWN = 5  # look-alikes of each verdict that are kept of a video
 _AT_ONCE = 256  # pairs of tracks: 16 MB of embeddings
 _PAIRS_AT_ONCE = 4096
@@ -108,7 +109,7 @@ def _impostors(
 ) -> VideoPairs:
     known = (chosen[together, 0] >= 0).all(axis=1)
     together, overlap = together[known], overlap[known]
-    drawn = _draw(len(together), settings)
+    drawn = _draw(len(together), settings.max_track_pairs, settings.seed)
     counts: list[PairCounts] = []
     look_alikes: list[LookAlike] = []
     told = dict.fromkeys(("n_track_pairs", "n_same_frame", "n_overlapping", "n_seen_twice"), 0)
@@ -129,12 +130,11 @@ def _impostors(
     return VideoPairs(PairCounts.sum(counts), _most_alike(look_alikes), told)
 
 
-def _draw(n: int, settings: PairSettings) -> npt.NDArray[np.int64]:
+def _draw(n: int, most: int, seed: int) -> npt.NDArray[np.int64]:
     """Which of so many pairs of tracks are compared, increasing."""
-    if n <= settings.max_track_pairs:
+    if n <= most:
         return np.arange(n)
-    random = np.random.default_rng(settings.seed)
-    return np.sort(random.choice(n, settings.max_track_pairs, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def _most_alike(look_alikes: list[LookAlike]) -> tuple[LookAlike, ...]:
@@ -327,7 +327,8 @@ def _across_shots(
     some = tracks[:_MOST_LINKED]
     apart = np.searchsorted(some, together[np.isin(together, some).all(axis=1)])
     linked = _linked_pairs(mean[:_MOST_LINKED], apart, settings.link_score)
-    pairs = some[linked[_draw(len(linked), settings)]]
+    drawn = _draw(len(linked), min(_MOST_LINKS, settings.max_track_pairs), settings.seed)
+    pairs = some[linked[drawn]]
     counts = []
     for block in _compare(faces, chosen, pairs):
         graded = block.has_reference(settings.reference_quality)
