@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import json
 import struct
 import zlib
@@ -542,15 +540,3 @@ def test_a_chip_is_a_photo_too(engine: FaceEngine) -> None:
     (face,) = find_in_photo(engine, photo)
     # It was cut out by the template: the landmarks lie near where that has them.
     np.testing.assert_allclose(face.landmarks, TEMPLATE, atol=15)
-
-
-# Examples ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "module",
-    ["align", "detect", "embed", "engine", "network", "pack", "photo", "session"],
-)
-def test_the_examples_hold(module: str) -> None:
-    failed, _ = doctest.testmod(importlib.import_module(f"facelake.faces.{module}"))
-    assert failed == 0

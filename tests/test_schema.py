@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
 import subprocess
@@ -36,7 +35,6 @@ from facelake.schema import (
     VideoFacts,
     conform,
     face_id,
-    nouns,
     pack_embeddings,
     stamp,
     unpack_embeddings,
@@ -77,11 +75,6 @@ def test_what_is_not_there_is_said_as_python_says_it() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = facelake.nonsense
-
-
-def test_the_examples_hold() -> None:
-    failed, tried = doctest.testmod(nouns)
-    assert (failed, tried > 0) == (0, True)
 
 
 # Settings ---------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import procrustes
 
-from facelake.tracks import choose, choose_faces, faces_between, part_strangers, stand_ins
+from facelake.tracks import choose_faces, faces_between, part_strangers, stand_ins
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,11 +51,6 @@ def chosen(
 
 
 # Choosing ---------------------------------------------------------------------------------------
-
-
-def test_the_examples_hold() -> None:
-    failed, tried = doctest.testmod(choose)
-    assert (failed, tried > 0) == (0, True)
 
 
 def test_no_faces_choose_none() -> None:

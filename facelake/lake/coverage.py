@@ -81,7 +81,7 @@ def find_coverage(
     --------
     >>> seen = Looks(np.array([0.0, 0.2, 3.0]), np.full(3, 0.04), np.zeros(3, int), 0.4)
     >>> edges, state, _ = find_coverage([seen], start_s=0.0, end_s=4.0)
-    >>> edges.tolist(), [STATES[code] for code in state]
+    >>> edges.round(2).tolist(), [STATES[code] for code in state]
     ([0.0, 0.24, 3.0, 3.04, 4.0], ['examined', 'not_examined', 'examined', 'not_examined'])
     """
     spoken = [_spoken_for(run, start_s, end_s) for run in runs]

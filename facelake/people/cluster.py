@@ -60,9 +60,9 @@ def cluster_tracks(
 
     Examples
     --------
-    >>> cluster_tracks([[1, 0], [0.8, 0.6], [0, 1]], threshold=0.7).tolist()
+    >>> cluster_tracks([[1, 0], [0.8, 0.6], [0, 1]], threshold=0.5).tolist()
     [0, 0, 1]
-    >>> cluster_tracks([[1, 0], [0.8, 0.6], [0, 1]], threshold=0.7, apart=[[0, 1]]).tolist()
+    >>> cluster_tracks([[1, 0], [0.8, 0.6], [0, 1]], threshold=0.5, apart=[[0, 1]]).tolist()
     [0, 1, 1]
     """
     vectors = _checked(templates, threshold)
