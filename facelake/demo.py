@@ -502,4 +502,6 @@ def _verdict_lines(result: DemoResult) -> list[str]:
         "Next:",
         f"  facelake info -c {result.out / 'catalog'}",
         f"  facelake spans -c {result.out / 'catalog'} --threshold 0.5",
+        f"  facelake sweep -c {result.out / 'catalog'}",
+        f"  facelake people -c {result.out / 'catalog'} --strangers",
     ]

@@ -77,8 +77,8 @@ def test_the_command_notes_and_tells(tmp_path: Path) -> None:
     lines = [line.split(maxsplit=1) for line in told.stdout.splitlines()]
     assert lines == [["purpose", "Research"], ["retain_until", "2031-02-28"], ["contact", "–"]]
     shown = run("info", "-c", root)
-    assert "purpose     Research" in shown.stdout
-    assert "keep until  2031-02-28" in shown.stdout
+    assert "purpose      Research" in shown.stdout
+    assert "keep until   2031-02-28" in shown.stdout
     as_json = json.loads(run("describe", "-c", root, "--format", "json").stdout)
     assert as_json["contact"] is None
 

@@ -25,8 +25,9 @@ def default_threshold(lake: Lake, space: str) -> StoredThreshold:
     stored = read_threshold(lake, space)
     if stored is None:
         raise CatalogError(
-            f"{lake.where}: no threshold is given and none is stored; give one (--threshold), or "
-            f"let the archive say: facelake calibrate -c {lake.where} --fmr 0.001 --store"
+            f"{lake.where}: no threshold is given and none is stored; give one (--threshold), "
+            f"keep one (facelake calibrate -c {lake.where} --set 0.30), or let the archive say: "
+            f"facelake calibrate -c {lake.where} --fmr 0.001 --store"
         )
     return stored
 
