@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from planted import alike, axis, new_lake, plant_gallery, plant_video
 
+from facelake.catalog import Catalog
 from facelake.cli import main
 from facelake.schema import SPAN_LIVES, SWEEP, SWEEP_GRID, SWEEP_TOTALS
 
@@ -141,6 +142,16 @@ def test_a_grid_lands_in_one_file_and_prints_its_rows_when_asked(
     rows = rows_of(run(*asked, "--format", "csv").stdout)
     assert len(rows) == len(table)
     assert {row["n_spans"] for row in rows if row["min_span_s"] == "1.5"} == {"0"}
+
+
+def test_a_file_of_a_sweep_names_its_gallery_and_rules(catalog: Path, tmp_path: Path) -> None:
+    out = tmp_path / "sweep.parquet"
+    result = run("sweep", "-c", catalog, "--bridge-s", "2", "--out", out)
+    told = json.loads(pq.read_schema(out).metadata[b"facelake"])
+    assert told["bridge_s"] == 2.0
+    assert "threshold" not in told
+    assert f"gallery {told['gallery_version']})" in result.stderr
+    assert told["gallery_version"] == Catalog(catalog).gallery().version
 
 
 def test_a_sweep_is_drawn(catalog: Path, tmp_path: Path) -> None:

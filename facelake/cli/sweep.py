@@ -107,12 +107,18 @@ def sweep(
         raise click.UsageError("--lives is one row a span already; leave out --by video")
     kind = check_format(kind, out)
     found = _find_sweep(catalog, **asked)
+    rules = {
+        name: value
+        for name, value in found.settings.told().items()
+        if not name.startswith("threshold")
+    }
+    facts = {"space": found.space, "gallery_version": found.gallery_version} | rules
     if lives:
         table = found.lives
-        emit(table, kind, out, shown=_lives_for_people(table))
+        emit(table, kind, out, shown=_lives_for_people(table), facts=facts)
     else:
         table = found.table if by == "video" else found.totals
-        emit(table, kind, out, shown=_for_people(table, found.thresholds))
+        emit(table, kind, out, shown=_for_people(table, found.thresholds), facts=facts)
     click.echo(repr(found), err=True)
 
 

@@ -162,7 +162,7 @@ class Scores:
         self._refuse_below(min(chosen[0], chosen[0] if exit_threshold is None else exit_threshold))
         only = self.identities if identities is None else self._named(identities)
         swept = sweep_scores(self._lake, self.table, self.space, settings, chosen, identities=only)
-        return Sweep(swept, self.space, settings)
+        return Sweep(swept, self.space, settings, self.gallery_version)
 
     def _refuse_below(self, least: float) -> None:
         if self.min_score is not None and least < self.min_score:

@@ -31,11 +31,14 @@ class Sweep(Answer):
         The embeddings' space.
     settings
         The rules that made the spans; its threshold is the highest of the sweep.
+    gallery_version
+        Which exemplars the faces were compared with; see `Gallery.version`.
     """
 
     _swept: Swept
     space: str
     settings: SpanSettings
+    gallery_version: str = ""
 
     @property
     def table(self) -> pa.Table:
@@ -109,7 +112,8 @@ class Sweep(Answer):
         videos = counted(len(pc.unique(self.table["video_id"])), "video")
         people = counted(len(self.identities), "identity")
         at = f"{counted(len(self.thresholds), 'threshold')} from {low:g} to {high:g}"
-        lines = [f"Sweep of {people} in {videos} over {at} ({self.space})"]
+        against = f"{self.space}, gallery {self.gallery_version}"
+        lines = [f"Sweep of {people} in {videos} over {at} ({against})"]
         rows = self.plateaus.to_pylist()
         rows.sort(key=lambda row: (-row["seconds_at_low"], row["identity"]))
         lines += [_told(row) for row in rows[:_MOST_NAMES]]
