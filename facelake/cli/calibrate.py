@@ -19,6 +19,7 @@ from facelake.cli.common import (
     emit,
     format_options,
     quiet_option,
+    space_option,
 )
 from facelake.results import Calibration
 from facelake.results.calibration import USUAL_FMRS
@@ -66,7 +67,7 @@ _TABLES = ("fmr", "threshold", "quality", "size", "look-alikes")
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
               help="Of what is drawn at random.")  # fmt: skip
-@click.option("--space", metavar="NAME", help="Whose embeddings, where the catalog holds several.")
+@space_option
 @format_options
 @quiet_option
 def calibrate(
@@ -121,7 +122,7 @@ def calibrate(
     show_default=True,
     help="As for facelake calibrate.",
 )
-@click.option("--space", metavar="NAME", help="Whose embeddings, where the catalog holds several.")
+@space_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),

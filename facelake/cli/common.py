@@ -108,12 +108,7 @@ def rules_options(command: Command, *, threshold: bool = True, where: bool = Tru
             metavar="NAME",
             help="Only this person; may be given several times.  [default: everybody]",
         ),
-        click.option(
-            "--space",
-            metavar="NAME",
-            help="Whose embeddings to compare, where the catalog holds several models'; facelake "
-            "info lists them.",
-        ),
+        space_option,
         click.option(
             "--device",
             type=click.Choice(["cpu", "cuda"]),

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import click
 
 from facelake.catalog import Catalog
-from facelake.cli.common import DONE, DONE_WITH_FAILURES, catalog_option, quiet_option
+from facelake.cli.common import DONE, DONE_WITH_FAILURES, catalog_option, quiet_option, space_option
 from facelake.exchange import export_visage, import_visage
 from facelake.exchange.dataset import TABLES
 from facelake.exchange.parquet import EmbeddingKind
@@ -47,11 +47,7 @@ _VISAGE = "visage:"
     metavar="NAME",
     help="Only this video, by id, path or file name; may be given several times.  [default: all]",
 )
-@click.option(
-    "--space",
-    metavar="NAME",
-    help="Whose embeddings, where the catalog holds several models'; facelake info lists them.",
-)
+@space_option
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export, as a whole.")
 @quiet_option
 def export(

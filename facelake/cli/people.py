@@ -17,6 +17,7 @@ from facelake.cli.common import (
     check_format,
     emit,
     format_options,
+    space_option,
 )
 from facelake.words import counted
 
@@ -31,12 +32,7 @@ _LABELS = ("created_utc", "face_id", "kind", "name", "person_id", "author", "evi
 
 def _clustering_options(command: Command) -> Command:
     """``--threshold`` and ``--space``, which decide who is one person."""
-    command = click.option(
-        "--space",
-        metavar="NAME",
-        help="Whose embeddings to compare, where the catalog holds several models'; facelake info "
-        "lists them.",
-    )(command)
+    command = space_option(command)
     return click.option(
         "--threshold",
         "-t",
