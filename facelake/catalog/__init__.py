@@ -11,14 +11,14 @@ from pathlib import Path
 
 from facelake.catalog.ask import Asking
 from facelake.catalog.build import Building
-from facelake.catalog.decide import Judging
+from facelake.catalog.decide import Deciding
 from facelake.catalog.keep import Keeping
-from facelake.catalog.people import Meeting
+from facelake.catalog.people import Naming
 from facelake.catalog.search import Searching
 from facelake.catalog.sweep import Sweeping
 from facelake.catalog.tables import Reading
-from facelake.catalog.thresholds import Deciding
-from facelake.catalog.why import Accounting
+from facelake.catalog.thresholds import Calibrating
+from facelake.catalog.why import Explaining
 from facelake.lake import is_url
 from facelake.results import Calibration, Gallery, Scores, Spans
 
@@ -40,12 +40,12 @@ def open_catalog(path: str | Path) -> Catalog:
 class Catalog(
     Building,
     Asking,
-    Judging,
     Deciding,
+    Calibrating,
     Searching,
-    Meeting,
+    Naming,
     Sweeping,
-    Accounting,
+    Explaining,
     Reading,
     Keeping,
 ):

@@ -9,7 +9,7 @@ from facelake.query.decide import decide_all
 from facelake.results import Decisions, Gallery
 
 
-class Judging(Enrolling):
+class Deciding(Enrolling):
     """What decides about tracks."""
 
     def decide(

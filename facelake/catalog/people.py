@@ -15,7 +15,7 @@ from facelake.results.gallery import Gallery
 from facelake.results.people import People
 
 
-class Meeting(Door):
+class Naming(Door):
     """What finds people whom nobody enrolled, and says who they are."""
 
     def people(

@@ -13,7 +13,7 @@ from facelake.results import Calibration
 from facelake.schema import StoredThreshold
 
 
-class Deciding(Door):
+class Calibrating(Door):
     """What finds a threshold and keeps it."""
 
     def calibrate(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facelake.results.why import Explanation, WhyNot
 
 
-class Accounting(Door):
+class Explaining(Door):
     """What accounts for what was found, and for what was not."""
 
     def explain(
