@@ -16,6 +16,7 @@ from facelake.cli.common import (
     emit,
     find_spans,
     format_options,
+    picture_options,
     quiet_option,
     rules_options,
 )
@@ -116,17 +117,7 @@ def plot() -> None:
 @plot.command("spans", short_help="A timeline: who is on screen when.")
 @catalog_option
 @rules_options
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("outputs/timeline.png"),
-    show_default=True,
-    help="The picture; its ending says the format (.png, .svg, .pdf).",
-)
-@click.option(
-    "--dpi", type=click.IntRange(min=20, max=1200), default=150, show_default=True,
-    help="Pixels an inch.",
-)  # fmt: skip
+@picture_options("outputs/timeline.png")
 def plot_spans(
     catalog: Catalog, identities: tuple[str, ...], out: Path, dpi: int, **rules: Any
 ) -> None:

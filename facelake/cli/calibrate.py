@@ -18,6 +18,7 @@ from facelake.cli.common import (
     check_format,
     emit,
     format_options,
+    picture_options,
     quiet_option,
     space_option,
 )
@@ -123,16 +124,10 @@ def calibrate(
     help="As for facelake calibrate.",
 )
 @space_option
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("outputs/calibration.png"),
-    show_default=True,
-    help="The picture; its ending says the format (.png, .svg, .pdf).",
-)
+@picture_options("outputs/calibration.png")
 @quiet_option
 def plot_rates(
-    catalog: Catalog, reference_quality: float, space: str | None, out: Path, quiet: bool
+    catalog: Catalog, reference_quality: float, space: str | None, out: Path, dpi: int, quiet: bool
 ) -> None:
     """Draw both error rates against the threshold, with their 95 % intervals.
 
@@ -144,7 +139,7 @@ def plot_rates(
     from facelake.plot import save_plot
 
     found = catalog.calibrate(space=space, reference_quality=reference_quality, progress=not quiet)
-    save_plot(np.array([found.plot()]), out)
+    save_plot(np.array([found.plot()]), out, dpi=dpi)
     click.echo(f"{out}: {found!r}", err=True)
 
 

@@ -147,6 +147,28 @@ class ListsByDefault(click.Group):
         return super().parse_args(ctx, ["list", *args] if args and args[0] not in known else args)
 
 
+def picture_options(default: str) -> Callable[[Command], Command]:
+    """``--out`` and ``--dpi`` of commands that draw; ``default`` is where the picture goes."""
+
+    def add(command: Command) -> Command:
+        command = click.option(
+            "--dpi",
+            type=click.IntRange(min=20, max=1200),
+            default=150,
+            show_default=True,
+            help="Pixels an inch.",
+        )(command)
+        return click.option(
+            "--out",
+            type=click.Path(dir_okay=False, path_type=Path),
+            default=Path(default),
+            show_default=True,
+            help="The picture; its ending says the format (.png, .svg, .pdf).",
+        )(command)
+
+    return add
+
+
 def format_options(command: Command) -> Command:
     """``--format`` and ``--out`` of commands that print a table."""
     command = click.option(

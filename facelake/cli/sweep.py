@@ -19,6 +19,7 @@ from facelake.cli.common import (
     check_format,
     emit,
     format_options,
+    picture_options,
     quiet_option,
     rules_options,
 )
@@ -126,17 +127,7 @@ def sweep(
 @catalog_option
 @thresholds_option
 @partial(rules_options, threshold=False)
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("outputs/sweep.png"),
-    show_default=True,
-    help="The picture; its ending says the format (.png, .svg, .pdf).",
-)
-@click.option(
-    "--dpi", type=click.IntRange(min=20, max=1200), default=150, show_default=True,
-    help="Pixels an inch.",
-)  # fmt: skip
+@picture_options("outputs/sweep.png")
 def plot_sweep(catalog: Catalog, out: Path, dpi: int, **asked: Any) -> None:
     """Draw a sweep: a row for each person, the most seconds first.
 
